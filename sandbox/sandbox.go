@@ -1,0 +1,100 @@
+// Package sandbox starts agents. It takes a launch spec, a bundle (ciphertext)
+// and a policy, and hands back a process that waits for permission to become
+// the agent. It never opens a bundle and never reads the host key: the stage
+// does, in a process of its own.
+//
+// It is not a supervisor: deadlines, records and logs are launcher's.
+package sandbox
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/agent-launcher/agent-launcher/protocol"
+	"github.com/agent-launcher/agent-launcher/sandbox/wire"
+)
+
+// LaunchSpec says what to run.
+type LaunchSpec struct {
+	Agent string            // the agent's name, for messages
+	Argv  []string          // Argv[0] without a slash is looked up in Env's PATH
+	Dir   string            // absolute working directory
+	Env   map[string]string // plain variables, all of them: nothing is inherited
+	Stdin []byte            // what the agent reads; nothing means /dev/null
+}
+
+// Policy says what the agent may be and use.
+type Policy struct {
+	User *User // nil: the launcher's own user, without capabilities
+}
+
+// Sandbox starts stages.
+type Sandbox struct {
+	stage string
+	key   string
+}
+
+// New returns a Sandbox that executes the stage binary at stage and passes it
+// the host key file at key, which is opened for each launch and never read.
+func New(stage, key string) *Sandbox { return &Sandbox{stage: stage, key: key} }
+
+// StagePath finds agent-launcher-stage: beside the running program, as built
+// and as packaged.
+func StagePath() (string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("cannot find agent-launcher-stage: %w", err)
+	}
+	path := filepath.Join(filepath.Dir(self), "agent-launcher-stage")
+	if _, err := os.Stat(path); err != nil {
+		return "", fmt.Errorf("cannot find agent-launcher-stage beside %s: %w", filepath.Base(self), err)
+	}
+	return path, nil
+}
+
+// Start forks the stage for spec. The stage waits: Release, called when the
+// run record is on disk, lets it open the bundle and become the agent; Cancel,
+// or five seconds without Release, ends it. bundle may be nil for a process
+// without secrets.
+func (s *Sandbox) Start(spec LaunchSpec, bundle *protocol.Bundle, policy Policy) (*Process, error) {
+	p, err := s.start(spec, bundle, policy)
+	if err != nil {
+		return nil, fmt.Errorf("cannot start agent %s: %w", spec.Agent, err)
+	}
+	return p, nil
+}
+
+func (s *Sandbox) start(spec LaunchSpec, bundle *protocol.Bundle, policy Policy) (*Process, error) {
+	if err := check(&spec, bundle); err != nil {
+		return nil, err
+	}
+	rlimits, err := rlimits()
+	if err != nil {
+		return nil, err
+	}
+	return s.fork(&spec, &wire.Spec{
+		Version: wire.Version,
+		Paths:   candidates(spec.Argv[0], spec.Env["PATH"]),
+		Argv:    spec.Argv,
+		Env:     environ(spec.Env),
+		Dir:     spec.Dir,
+		User:    policy.User.wire(),
+		Rlimits: rlimits,
+		Bundle:  bundle,
+	})
+}
+
+// candidates are the paths that execvp(3) would try for name.
+func candidates(name, path string) []string {
+	if filepath.Base(name) != name {
+		return []string{name}
+	}
+	var out []string
+	for _, dir := range filepath.SplitList(path) {
+		if filepath.IsAbs(dir) { // a relative entry would mean the workspace
+			out = append(out, filepath.Join(dir, name))
+		}
+	}
+	return out
+}

@@ -1,0 +1,120 @@
+package stage
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/agent-launcher/agent-launcher/sandbox/wire"
+)
+
+// forbidCores: a limit of exactly 1 is under a page, so no core file is
+// written, and unlike 0 it also stops a core_pattern that pipes to a handler
+// (kernel fs/coredump.c). The filter keeps memory out of any core an agent's
+// child might raise the limit for. Both survive execve. Non-dumpable comes
+// last: after it /proc/self belongs to root.
+func forbidCores() error {
+	core := unix.Rlimit{Cur: 1, Max: 1}
+	if err := unix.Prlimit(0, unix.RLIMIT_CORE, &core, nil); err != nil {
+		return err
+	}
+	if err := clearCoreFilter(); err != nil {
+		return err
+	}
+	return unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
+}
+
+// clearCoreFilter accepts EACCES: a binary that its user may execute but not
+// read is non-dumpable from its first instruction, and the limit still holds.
+func clearCoreFilter() error {
+	fd, err := unix.Open("/proc/self/coredump_filter", unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if err == unix.EACCES {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	_, err = unix.Write(fd, []byte("0"))
+	return err
+}
+
+func setRlimits(limits []wire.Rlimit) error {
+	for _, l := range limits {
+		limit := unix.Rlimit{Cur: l.Soft, Max: l.Hard}
+		if err := unix.Prlimit(0, int(l.Resource), &limit, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// setGroups and setUser use raw system calls: they change this thread alone,
+// which is the one that survives execve.
+func setGroups(u *wire.User) error {
+	var p unsafe.Pointer
+	if len(u.Groups) > 0 {
+		p = unsafe.Pointer(&u.Groups[0])
+	}
+	if _, _, errno := unix.RawSyscall(unix.SYS_SETGROUPS, uintptr(len(u.Groups)), uintptr(p), 0); errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+func setUser(u *wire.User) error {
+	gid, uid := uintptr(u.GID), uintptr(u.UID)
+	if _, _, errno := unix.RawSyscall(unix.SYS_SETRESGID, gid, gid, gid); errno != 0 {
+		return errno
+	}
+	if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, uid, uid, uid); errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+// dropBounding empties the bounding set where CAP_SETPCAP allows it; without
+// it there is nothing to gain that no_new_privs does not deny.
+func dropBounding() error {
+	var data [2]unix.CapUserData
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	if err := unix.Capget(&header, &data[0]); err != nil {
+		return err
+	}
+	if data[0].Effective&(1<<unix.CAP_SETPCAP) == 0 {
+		return nil
+	}
+	for c := uintptr(0); c < 64; c++ {
+		err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0)
+		if err == unix.EINVAL { // past the last capability of this kernel
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dropCapabilities empties the ambient set, then effective, permitted and
+// inheritable.
+func dropCapabilities() error {
+	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
+		return err
+	}
+	var data [2]unix.CapUserData
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	return unix.Capset(&header, &data[0])
+}
+
+// resetSignals gives the agent default dispositions and an empty mask: a
+// daemon under nohup ignores SIGHUP, and an ignored signal survives execve.
+// The Go runtime's own handlers become default by execve itself.
+func resetSignals() {
+	var action [32]byte // struct sigaction of the kernel: handler SIG_DFL, flags 0, mask empty
+	for sig := uintptr(1); sig <= 64; sig++ {
+		unix.RawSyscall6(unix.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(&action)), 0, 8, 0, 0)
+	}
+	var mask uint64
+	unix.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&mask)), 0, 8, 0, 0)
+}

@@ -1,0 +1,220 @@
+// Package stage is the small process between a sealed bundle and an agent: it
+// opens the bundle in locked memory, gives up what the agent shall not have
+// and becomes the agent by execve(2). Its address space, and with it the host
+// key and every value, ends in that call.
+//
+// It imports almost nothing (a test pins the list), logs nothing and sends no
+// text: a failure travels as a step and a number. sandbox starts it.
+package stage
+
+import (
+	"errors"
+	"runtime"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/agent-launcher/agent-launcher/protocol"
+	"github.com/agent-launcher/agent-launcher/protocol/open"
+	"github.com/agent-launcher/agent-launcher/sandbox/wire"
+)
+
+// Main is the whole life of a stage, from top to bottom. It never returns:
+// it becomes the agent or exits with status 125.
+func Main() {
+	// Credentials, no_new_privs (and Landlock and seccomp, once built) are
+	// per-thread on Linux: the thread that sets them must be the one that
+	// calls execve.
+	runtime.LockOSThread()
+	defer func() {
+		if recover() != nil { // a panic's text could quote memory
+			fail(wire.StepBug, 0)
+		}
+	}()
+
+	// 1. First of all: from here on no crash writes memory anywhere, and no
+	//    neighbour of the same uid may look into this process.
+	must(wire.StepCore, forbidCores())
+
+	// 2. Here the stage will join its cgroup, or become a child subreaper.
+
+	// 3. Nothing secret is read before the run record is on disk.
+	spec := readSpec()
+	waitForGo()
+
+	// 4. The values appear, in memory that is neither swapped nor dumped.
+	memory := wire.MemorySecret
+	var secrets []*byte
+	if spec.Bundle != nil {
+		memory, secrets = openBundle(spec.Bundle)
+	}
+
+	// 5. Become the agent's user and give everything else up. The bounding set
+	//    goes first, because dropping it needs CAP_SETPCAP; the directory
+	//    is entered with the agent's rights, not ours.
+	must(wire.StepRlimits, setRlimits(spec.Rlimits))
+	must(wire.StepCapabilities, dropBounding())
+	if spec.User != nil {
+		must(wire.StepGroups, setGroups(spec.User))
+		must(wire.StepUser, setUser(spec.User))
+	}
+	must(wire.StepCapabilities, dropCapabilities())
+	must(wire.StepPrivileges, unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+	must(wire.StepDir, unix.Chdir(spec.Dir))
+	resetSignals()
+	//    Here Landlock will be applied, and proven by one denied access.
+
+	// 6. Only 0, 1 and 2 stay open. Here seccomp will be loaded, last of all.
+	must(wire.StepClose, unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC))
+	_, _ = unix.Write(wire.FDStatus, []byte{wire.Ready, byte(memory)})
+	execute(spec, secrets)
+}
+
+func readSpec() *wire.Spec {
+	var st unix.Stat_t
+	must(wire.StepSpec, unix.Fstat(wire.FDSpec, &st))
+	if st.Size <= 0 || st.Size > wire.MaxSpecSize {
+		fail(wire.StepSpec, wire.CodeMalformed)
+	}
+	data := make([]byte, st.Size)
+	n, err := unix.Pread(wire.FDSpec, data, 0)
+	must(wire.StepSpec, err)
+	spec, err := wire.DecodeSpec(data[:n])
+	if err != nil {
+		fail(wire.StepSpec, wire.CodeMalformed)
+	}
+	return spec
+}
+
+// waitForGo returns when the starter says so. EOF means that the starter is
+// gone, silence that it hangs: in both cases no record is certain.
+func waitForGo() {
+	fds := []unix.PollFd{{Fd: wire.FDGo, Events: unix.POLLIN}}
+	deadline := time.Now().Add(wire.GoTimeout)
+	for {
+		left := time.Until(deadline)
+		if left <= 0 {
+			fail(wire.StepGo, uint32(unix.ETIMEDOUT))
+		}
+		n, err := unix.Poll(fds, int(left/time.Millisecond)+1)
+		if err == unix.EINTR || err == nil && n == 0 {
+			continue
+		}
+		must(wire.StepGo, err)
+		var b [1]byte
+		if n, err := unix.Read(wire.FDGo, b[:]); err != nil || n != 1 || b[0] != wire.Go {
+			fail(wire.StepGo, uint32(unix.EPIPE))
+		}
+		return
+	}
+}
+
+// openBundle opens the bundle into locked memory and returns the pointers to
+// its NAME=value strings there.
+func openBundle(b *protocol.Bundle) (wire.Memory, []*byte) {
+	size := b.Meta.PlaintextSize()
+	if b.Validate() != nil {
+		fail(wire.StepOpen, wire.CodeMalformed)
+	}
+	locked, memory, err := lockedMemory(keyLineSize + seedSize + size + 1)
+	must(wire.StepMemory, err)
+	key := readKey(locked[:keyLineSize:keyLineSize], locked[keyLineSize:keyLineSize+seedSize:keyLineSize+seedSize])
+	dst := locked[keyLineSize+seedSize:]
+	block, err := open.Open(key, b.Meta, b.Sealed, time.Now(), dst)
+	if err != nil {
+		clear(locked)
+		fail(wire.StepOpen, openCode(err))
+	}
+	return memory, pointers(&b.Meta, block)
+}
+
+// Sizes of the scratch areas before the environment block.
+const (
+	keyLineSize = 256 // the key line has 77 bytes and a newline
+	seedSize    = 64
+)
+
+// readKey reads the host key with pread, as the file offset is shared with
+// every other stage of this host.
+func readKey(line, seed []byte) *open.Key {
+	n, err := unix.Pread(wire.FDKey, line, 0)
+	must(wire.StepKey, err)
+	key, err := open.ParseKey(line[:n], seed)
+	clear(line)
+	if err != nil {
+		fail(wire.StepKey, wire.CodeKey)
+	}
+	return key
+}
+
+func openCode(err error) uint32 {
+	for _, c := range []struct {
+		err  error
+		code uint32
+	}{
+		{open.ErrExpired, wire.CodeExpired},
+		{open.ErrNotOpen, wire.CodeNotOpen},
+		{open.ErrStructure, wire.CodeStructure},
+		{protocol.ErrKeyID, wire.CodeKeyID},
+	} {
+		if errors.Is(err, c.err) {
+			return c.code
+		}
+	}
+	return wire.CodeMalformed
+}
+
+// pointers finds the start of every NAME=value string: the block's structure
+// was checked against the metadata when it was opened.
+func pointers(m *protocol.Meta, block []byte) []*byte {
+	out := make([]*byte, 0, len(m.Refs)+1)
+	for _, r := range m.Refs {
+		out = append(out, &block[0])
+		block = block[len(r.Name)+1+int(r.Length)+1:]
+	}
+	return out
+}
+
+// execute becomes the agent, as execvp(3) would find it: a missing candidate
+// moves on to the next, a forbidden one is remembered.
+func execute(spec *wire.Spec, secrets []*byte) {
+	argv, err := syscall.SlicePtrFromStrings(spec.Argv)
+	must(wire.StepExec, err)
+	envp, err := syscall.SlicePtrFromStrings(spec.Env)
+	must(wire.StepExec, err)
+	envp = append(append(envp[:len(spec.Env)], secrets...), nil)
+	last := unix.ENOENT
+	for _, path := range spec.Paths {
+		p, err := syscall.BytePtrFromString(path)
+		must(wire.StepExec, err)
+		_, _, errno := unix.RawSyscall(unix.SYS_EXECVE, uintptr(unsafe.Pointer(p)),
+			uintptr(unsafe.Pointer(&argv[0])), uintptr(unsafe.Pointer(&envp[0])))
+		switch errno {
+		case unix.ENOENT, unix.ENOTDIR:
+			continue
+		case unix.EACCES:
+			last = errno
+			continue
+		}
+		fail(wire.StepExec, uint32(errno))
+	}
+	fail(wire.StepExec, uint32(last))
+}
+
+func must(step wire.Step, err error) {
+	if err == nil {
+		return
+	}
+	var errno syscall.Errno
+	if !errors.As(err, &errno) {
+		errno = unix.EINVAL
+	}
+	fail(step, uint32(errno))
+}
+
+func fail(step wire.Step, code uint32) {
+	_, _ = unix.Write(wire.FDStatus, (&wire.Failure{Step: step, Code: code}).Encode())
+	unix.Exit(125)
+}
