@@ -64,6 +64,7 @@ func Main() {
 	must(wire.StepPrivileges, unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 	must(wire.StepDir, unix.Chdir(spec.Dir))
 	resetSignals()
+	unix.Umask(0o022) // the customary one: the daemon's own is tighter
 	//    Here Landlock will be applied, and proven by one denied access.
 
 	// 6. Only 0, 1 and 2 stay open. Here seccomp will be loaded, last of all.
