@@ -21,7 +21,7 @@ var ErrGone = errors.New("the process is gone")
 // holders of a pidfd (Linux 6.15).
 type Attached struct {
 	PID   int
-	pidfd *os.File
+	pidfd *pidfd
 
 	mu   sync.Mutex
 	gone bool
@@ -31,16 +31,17 @@ type Attached struct {
 // pid alone may long belong to a stranger; with its start time it does not.
 func Attach(pid int, start uint64) (*Attached, error) {
 	fd, err := unix.PidfdOpen(pid, 0)
-	if err == unix.ESRCH || err == unix.EINVAL {
+	switch err {
+	case unix.ESRCH, unix.EINVAL, unix.ENOENT: // ENOENT: now it is a thread's id
 		return nil, ErrGone
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot attach to pid %d: %w", pid, err)
 	}
-	pidfd := pidFile(fd)
+	pidfd := newPidfd(fd)
 	// The pidfd pins the process; only now is its start time worth reading.
 	if got, err := startTime(pid); err != nil || got != start {
-		_ = pidfd.Close()
+		_ = pidfd.close()
 		return nil, ErrGone
 	}
 	return &Attached{PID: pid, pidfd: pidfd}, nil
@@ -51,24 +52,35 @@ func (a *Attached) Signal(sig syscall.Signal) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !a.gone {
-		signalGroup(a.pidfd, sig)
+		a.pidfd.signalGroup(sig)
 	}
 }
 
-// Wait blocks until the agent has exited or ctx ends.
+// Wait blocks until the agent has exited or ctx ends, and kills what is left
+// of its process group. After that the answer is os.ErrProcessDone.
 func (a *Attached) Wait(ctx context.Context) (Exit, error) {
-	if err := waitExit(ctx, a.pidfd); err != nil {
+	if err := a.pidfd.wait(ctx, unix.POLLIN); err != nil {
+		if a.isGone() {
+			return Exit{}, os.ErrProcessDone
+		}
 		return Exit{}, err
 	}
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.gone {
+	gone := a.gone
+	a.gone = true
+	a.mu.Unlock()
+	if gone {
 		return Exit{}, os.ErrProcessDone
 	}
-	a.gone = true
-	signalGroup(a.pidfd, syscall.SIGKILL)
-	exit := exitOf(a.pidfd)
-	return exit, a.pidfd.Close()
+	a.pidfd.signalGroup(syscall.SIGKILL)
+	exit := a.pidfd.exit()
+	return exit, a.pidfd.close()
+}
+
+func (a *Attached) isGone() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.gone
 }
 
 // startTime is field 22 of /proc/PID/stat, clock ticks after boot. The name in

@@ -12,55 +12,77 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pidFile wraps a pidfd so that the Go runtime's poller waits on it: a
-// hundred waiting agents cost no thread each.
-func pidFile(fd int) *os.File {
-	_ = unix.SetNonblock(fd, true)
-	return os.NewFile(uintptr(fd), "pidfd")
+// pidfd refers to one process for ever, whatever becomes of its number.
+type pidfd struct {
+	file *os.File
+	turn chan struct{} // one waiter at a time: they share the file's deadline
 }
 
-// waitExit waits until the process of pidfd has exited, which makes the pidfd
-// readable (pidfd_open(2)), or ctx ends.
-func waitExit(ctx context.Context, pidfd *os.File) error {
-	conn, err := pidfd.SyscallConn()
-	if err != nil {
-		return os.ErrProcessDone
+// newPidfd wraps fd so that the Go runtime's poller waits on it: a hundred
+// waiting agents cost no thread each.
+func newPidfd(fd int) *pidfd {
+	_ = unix.SetNonblock(fd, true)
+	return &pidfd{file: os.NewFile(uintptr(fd), "pidfd"), turn: make(chan struct{}, 1)}
+}
+
+func (p *pidfd) close() error { return p.file.Close() }
+
+// wait waits until event is pending on the pidfd or ctx ends: POLLIN once the
+// process has exited (pidfd_open(2)), POLLHUP once its parent has reaped it
+// (Linux 6.9).
+func (p *pidfd) wait(ctx context.Context, event int16) error {
+	select {
+	case p.turn <- struct{}{}:
+		defer func() { <-p.turn }()
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	if err := pidfd.SetReadDeadline(time.Time{}); err != nil {
+	conn, err := p.file.SyscallConn()
+	if err != nil {
 		return fmt.Errorf("cannot wait for a process: %w", err)
 	}
-	stop := context.AfterFunc(ctx, func() { _ = pidfd.SetReadDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { _ = p.file.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
-	err = conn.Read(func(fd uintptr) bool {
-		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-		n, err := unix.Poll(fds, 0)
-		return err == nil && n == 1
-	})
-	switch {
-	case err == nil:
-		return nil
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case errors.Is(err, os.ErrClosed):
-		return os.ErrProcessDone
+	for {
+		if err := p.file.SetReadDeadline(time.Time{}); err != nil {
+			return fmt.Errorf("cannot wait for a process: %w", err)
+		}
+		happened := false
+		err := conn.Read(func(fd uintptr) bool {
+			happened = polled(fd, event)
+			return happened || ctx.Err() != nil
+		})
+		switch {
+		case happened:
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case !errors.Is(err, os.ErrDeadlineExceeded): // else it was the last waiter's
+			return fmt.Errorf("cannot wait for a process: %w", err)
+		}
 	}
-	return fmt.Errorf("cannot wait for a process: %w", err)
+}
+
+func polled(fd uintptr, event int16) bool {
+	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	_, err := unix.Poll(fds, 0)
+	return err == nil && fds[0].Revents&event != 0
 }
 
 // control runs f with the descriptor. File.Fd would do, but makes it blocking.
-func control(file *os.File, f func(fd int)) {
-	if conn, err := file.SyscallConn(); err == nil {
+func (p *pidfd) control(f func(fd int)) {
+	if conn, err := p.file.SyscallConn(); err == nil {
 		_ = conn.Control(func(fd uintptr) { f(int(fd)) })
 	}
 }
 
 const signalProcessGroup = 1 << 2 // PIDFD_SIGNAL_PROCESS_GROUP, Linux 6.9
 
-// signalGroup signals the process group that the process of pidfd leads, even
+// signalGroup signals the process group that the process leads, even
 // after that process was reaped; an older kernel reaches the process alone.
 // The pidfd names exactly this group: no number is reused.
-func signalGroup(pidfd *os.File, sig syscall.Signal) {
-	control(pidfd, func(fd int) {
+func (p *pidfd) signalGroup(sig syscall.Signal) {
+	p.control(func(fd int) {
 		if err := unix.PidfdSendSignal(fd, sig, nil, signalProcessGroup); err == unix.EINVAL {
 			_ = unix.PidfdSendSignal(fd, sig, nil, 0)
 		}
@@ -81,19 +103,34 @@ const (
 	infoExit = 1 << 3     // set in the answer once the real parent has reaped
 )
 
-// exitOf asks the kernel how a process ended that is not our child.
-func exitOf(pidfd *os.File) Exit {
-	info := pidfdInfo{mask: infoExit}
-	var errno syscall.Errno
-	control(pidfd, func(fd int) {
-		_, _, errno = unix.Syscall(unix.SYS_IOCTL, uintptr(fd), getInfo, uintptr(unsafe.Pointer(&info)))
-	})
-	if errno != 0 || info.mask&infoExit == 0 {
+// reapTimeout is how long exit waits for a parent to reap: the system's init
+// does so at once, one that never does must not block for ever.
+const reapTimeout = 2 * time.Second
+
+// exit asks the kernel how a process ended that is not our child. The kernel
+// tells from the moment in which the real parent reaps it.
+func (p *pidfd) exit() Exit {
+	if _, err := p.info(); err != nil { // this kernel never tells
 		return Exit{}
 	}
-	ws := syscall.WaitStatus(info.exitCode)
-	if ws.Signaled() {
-		return Exit{Known: true, Signal: ws.Signal()}
+	ctx, cancel := context.WithTimeout(context.Background(), reapTimeout)
+	defer cancel()
+	_ = p.wait(ctx, unix.POLLHUP)
+	exit, _ := p.info()
+	return exit
+}
+
+func (p *pidfd) info() (Exit, error) {
+	info := pidfdInfo{mask: infoExit}
+	errno := syscall.EBADF
+	p.control(func(fd int) {
+		_, _, errno = unix.Syscall(unix.SYS_IOCTL, uintptr(fd), getInfo, uintptr(unsafe.Pointer(&info)))
+	})
+	if errno != 0 {
+		return Exit{}, errno
 	}
-	return Exit{Known: true, Code: ws.ExitStatus()}
+	if info.mask&infoExit == 0 {
+		return Exit{}, nil
+	}
+	return exitFrom(syscall.WaitStatus(info.exitCode)), nil
 }

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/agent-launcher/agent-launcher/sandbox/wire"
 )
 
@@ -22,7 +24,7 @@ type Process struct {
 
 	spec   *LaunchSpec
 	proc   *os.Process
-	pidfd  *os.File
+	pidfd  *pidfd
 	goPipe *os.File
 	status *os.File
 
@@ -48,12 +50,20 @@ func (e Exit) String() string {
 	return fmt.Sprintf("exit status %d", e.Code)
 }
 
-func (p *Process) identify(pidfd int) error {
-	if pidfd < 0 {
-		p.Cancel()
-		return errors.New("this kernel gives no pidfd: Linux 5.4 or later is needed")
+func exitFrom(ws syscall.WaitStatus) Exit {
+	if ws.Signaled() {
+		return Exit{Known: true, Signal: ws.Signal()}
 	}
-	p.pidfd = pidFile(pidfd)
+	return Exit{Known: true, Code: ws.ExitStatus()}
+}
+
+func (p *Process) identify(fd int) error {
+	if fd < 0 {
+		_ = errors.Join(p.goPipe.Close(), p.status.Close(), p.Output.Close(), p.proc.Kill())
+		_, err := p.proc.Wait()
+		return errors.Join(errors.New("this kernel gives no pidfd: Linux 5.4 or later is needed"), err)
+	}
+	p.pidfd = newPidfd(fd)
 	start, err := startTime(p.PID)
 	if err != nil {
 		p.Cancel()
@@ -72,8 +82,9 @@ const releaseTimeout = 30 * time.Second
 func (p *Process) Release() error {
 	memory, err := p.release()
 	if err != nil {
+		err = p.explain(err) // before Cancel, whose SIGKILL is not what it died of
 		p.Cancel()
-		return fmt.Errorf("cannot start agent %s: %w", p.spec.Agent, p.explain(err))
+		return fmt.Errorf("cannot start agent %s: %w", p.spec.Agent, err)
 	}
 	p.Memory = map[wire.Memory]string{wire.MemorySecret: "memfd_secret", wire.MemoryLocked: "mlock"}[memory]
 	return nil
@@ -99,7 +110,9 @@ func (p *Process) release() (wire.Memory, error) {
 // explain adds what only the starter knows: names instead of errno alone.
 func (p *Process) explain(err error) error {
 	if errors.Is(err, wire.ErrDied) {
-		exit, _ := p.Wait(context.Background())
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		exit, _ := p.Wait(ctx)
 		return fmt.Errorf("%w before it became the agent (%s)", err, exit)
 	}
 	var f *wire.Failure
@@ -129,9 +142,13 @@ func (p *Process) Signal(sig syscall.Signal) {
 }
 
 // Wait blocks until the agent has exited or ctx ends, kills what is left of
-// its process group, and reaps it.
+// its process group, and reaps it. Once it is reaped, by this call or another,
+// the answer is os.ErrProcessDone.
 func (p *Process) Wait(ctx context.Context) (Exit, error) {
-	if err := waitExit(ctx, p.pidfd); err != nil {
+	if err := p.pidfd.wait(ctx, unix.POLLIN); err != nil {
+		if p.isReaped() {
+			return Exit{}, os.ErrProcessDone
+		}
 		return Exit{}, err
 	}
 	p.Signal(syscall.SIGKILL) // the leader is a zombie: its pid still names the group
@@ -142,13 +159,15 @@ func (p *Process) Wait(ctx context.Context) (Exit, error) {
 	}
 	state, err := p.proc.Wait()
 	p.reaped = true
-	_ = p.pidfd.Close()
+	_ = p.pidfd.close()
 	if err != nil {
 		return Exit{}, fmt.Errorf("cannot reap pid %d: %w", p.PID, err)
 	}
-	ws := state.Sys().(syscall.WaitStatus)
-	if ws.Signaled() {
-		return Exit{Known: true, Signal: ws.Signal()}, nil
-	}
-	return Exit{Known: true, Code: ws.ExitStatus()}, nil
+	return exitFrom(state.Sys().(syscall.WaitStatus)), nil
+}
+
+func (p *Process) isReaped() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.reaped
 }

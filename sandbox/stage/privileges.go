@@ -14,15 +14,28 @@ import (
 // child might raise the limit for. Both survive execve. Non-dumpable comes
 // last: after it /proc/self belongs to root.
 func forbidCores() error {
-	core := unix.Rlimit{Cur: 1, Max: 1}
-	if err := unix.Prlimit(0, unix.RLIMIT_CORE, &core, nil); err != nil {
+	if err := limitCores(); err != nil {
 		return err
 	}
 	if err := clearCoreFilter(); err != nil {
 		return err
 	}
-	return unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
+	return notDumpable()
 }
+
+// limitCores sets the limit 1, or 0 where somebody set the hard limit to 0
+// before and we may not raise it: containers and login sessions often do.
+func limitCores() error {
+	core := unix.Rlimit{Cur: 1, Max: 1}
+	err := unix.Prlimit(0, unix.RLIMIT_CORE, &core, nil)
+	if err == unix.EPERM {
+		core = unix.Rlimit{}
+		err = unix.Prlimit(0, unix.RLIMIT_CORE, &core, nil)
+	}
+	return err
+}
+
+func notDumpable() error { return unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) }
 
 // clearCoreFilter accepts EACCES: a binary that its user may execute but not
 // read is non-dumpable from its first instruction, and the limit still holds.
@@ -70,7 +83,9 @@ func setUser(u *wire.User) error {
 	if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, uid, uid, uid); errno != 0 {
 		return errno
 	}
-	return nil
+	// A change of uid sets dumpable to fs.suid_dumpable, which may be 1: the
+	// agent's uid could then read this process, host key and all.
+	return notDumpable()
 }
 
 // dropBounding empties the bounding set where CAP_SETPCAP allows it; without

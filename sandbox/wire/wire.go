@@ -182,7 +182,12 @@ type Failure struct {
 }
 
 // Error completes the sentence "cannot start agent X: ...".
-func (f *Failure) Error() string { return "cannot " + f.Step.String() + ": " + f.Reason() }
+func (f *Failure) Error() string {
+	if f.Code == 0 { // StepBug: nobody knows
+		return "cannot " + f.Step.String()
+	}
+	return "cannot " + f.Step.String() + ": " + f.Reason()
+}
 
 // Reason is the cause alone.
 func (f *Failure) Reason() string {
@@ -212,7 +217,7 @@ var ErrDied = errors.New("the stage died")
 // Ready alone means the agent runs and says in which memory the values lay.
 func DecodeStatus(data []byte) (Memory, error) {
 	var memory Memory
-	if len(data) >= 2 && data[0] == Ready {
+	if len(data) >= 2 && data[0] == Ready && (Memory(data[1]) == MemorySecret || Memory(data[1]) == MemoryLocked) {
 		memory, data = Memory(data[1]), data[2:]
 	}
 	switch {

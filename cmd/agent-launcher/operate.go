@@ -1,0 +1,128 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/agent-launcher/agent-launcher/launcher/control"
+)
+
+const defaultSocket = "/run/agent-launcher/control.sock"
+
+func statusCommand() *cobra.Command {
+	var socket string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "show agents, heartbeats, runs, delivered versions and what is wrong",
+		Args:  arguments(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := control.NewClient(socket).Status(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				enc := json.NewEncoder(cmd.OutOrStdout())
+				enc.SetIndent("", "  ")
+				return enc.Encode(s)
+			}
+			return printStatus(cmd.OutOrStdout(), s)
+		},
+	}
+	socketFlag(cmd, &socket)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func wakeCommand() *cobra.Command {
+	var socket string
+	var wait bool
+	cmd := &cobra.Command{
+		Use:   "wake AGENT",
+		Short: "start a heartbeat now; lets a stopped agent go",
+		Long:  "Start a heartbeat of AGENT now, and let it go if it was stopped. With --wait the exit code is the run's.",
+		Args:  arguments(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			w, err := control.NewClient(socket).Wake(cmd.Context(), args[0], wait)
+			if err != nil || !wait {
+				return err
+			}
+			return outcome(cmd, w)
+		},
+	}
+	socketFlag(cmd, &socket)
+	cmd.Flags().BoolVar(&wait, "wait", false, "wait for the end of the run")
+	return cmd
+}
+
+// outcome tells how a run that was waited for ended.
+func outcome(cmd *cobra.Command, w *control.Woken) error {
+	if w.Heartbeat.Error != "" {
+		return fmt.Errorf("cannot run %s: %s", w.Agent, w.Heartbeat.Error)
+	}
+	r := w.Run
+	fmt.Fprintf(cmd.OutOrStdout(), "run %s of %s: %s\n", r.RunID, w.Agent, ended(r))
+	switch {
+	case r.Signal != "":
+		return exitError{code: 128 + int(unix.SignalNum(r.Signal))}
+	case r.ExitCode != nil && *r.ExitCode != 0:
+		return exitError{code: *r.ExitCode}
+	}
+	return nil
+}
+
+func stopCommand() *cobra.Command {
+	var socket string
+	cmd := &cobra.Command{
+		Use:   "stop AGENT",
+		Short: "end an agent's run and hold the agent until it is woken",
+		Args:  arguments(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return control.NewClient(socket).Stop(cmd.Context(), args[0])
+		},
+	}
+	socketFlag(cmd, &socket)
+	return cmd
+}
+
+func reloadCommand() *cobra.Command {
+	var socket string
+	cmd := &cobra.Command{
+		Use:   "reload",
+		Short: "read the configuration again; on an error the old one stays",
+		Args:  arguments(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return control.NewClient(socket).Reload(cmd.Context())
+		},
+	}
+	socketFlag(cmd, &socket)
+	return cmd
+}
+
+func logsCommand() *cobra.Command {
+	var socket string
+	var follow bool
+	cmd := &cobra.Command{
+		Use:   "logs AGENT",
+		Short: "print the output of the last finished run, then of the current one",
+		Args:  arguments(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			err := control.NewClient(socket).Logs(cmd.Context(), args[0], follow, cmd.OutOrStdout())
+			if errors.Is(err, unix.EPIPE) || cmd.Context().Err() != nil { // logs | head, or Ctrl-C
+				return nil
+			}
+			return err
+		},
+	}
+	socketFlag(cmd, &socket)
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on until the current run ends")
+	return cmd
+}
+
+func socketFlag(cmd *cobra.Command, socket *string) {
+	cmd.Flags().StringVar(socket, "socket", defaultSocket, "control socket of the daemon")
+}

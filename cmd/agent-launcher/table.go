@@ -1,0 +1,140 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/agent-launcher/agent-launcher/launcher/control"
+	"github.com/agent-launcher/agent-launcher/launcher/runs"
+)
+
+// printStatus is status for people: the daemon in three lines, a table of the
+// agents, then everything that is wrong.
+func printStatus(w io.Writer, s *control.Status) error {
+	fmt.Fprintf(w, "agent-launcher %s, pid %d, up %s\n", s.Version, s.PID, age(s.StartedAt))
+	fmt.Fprintf(w, "config         %s, loaded %s ago\n", s.Config.File, age(s.Config.LoadedAt))
+	fmt.Fprintf(w, "control plane  %s\n\n", planeLine(&s.ControlPlane))
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "AGENT\tSTATE\tLAST\tNEXT\tRUN\tPID\tVERSIONS")
+	for _, a := range s.Agents {
+		run, pid := shownRun(&a)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", a.Name, a.State, lastLine(&a), nextLine(&a), run, pid, versions(&a))
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for _, line := range wrong(s) {
+		fmt.Fprintln(w, "\n"+line)
+	}
+	fmt.Fprintln(w)
+	for _, n := range s.Notes {
+		fmt.Fprintln(w, "note: "+n)
+	}
+	return nil
+}
+
+func planeLine(cp *control.ControlPlane) string {
+	switch {
+	case cp.Reachable:
+		return fmt.Sprintf("%s, reachable for %s", cp.URL, age(cp.Since))
+	case cp.Attempts == 0:
+		return cp.URL + ", not asked yet"
+	}
+	line := fmt.Sprintf("%s, FAILING for %s, %d attempts: %s", cp.URL, age(cp.Since), cp.Attempts, cp.LastError)
+	if cp.NextAttempt != nil {
+		line += ", next in " + short(time.Until(*cp.NextAttempt))
+	}
+	return line
+}
+
+func wrong(s *control.Status) []string {
+	var out []string
+	if s.Config.Error != "" {
+		out = append(out, "config: the last reload was refused, the old configuration holds: "+s.Config.Error)
+	}
+	out = append(out, s.Problems...)
+	for _, a := range s.Agents {
+		if a.ConfigError != "" {
+			out = append(out, a.Name+": its file has a problem, the last good one holds: "+a.ConfigError)
+		}
+		if a.LastHeartbeat != nil && a.LastHeartbeat.Error != "" {
+			out = append(out, fmt.Sprintf("%s: last heartbeat (%s, %s ago) failed: %s", a.Name, a.LastHeartbeat.Trigger, age(a.LastHeartbeat.At), a.LastHeartbeat.Error))
+		}
+	}
+	return out
+}
+
+func lastLine(a *control.Agent) string {
+	switch {
+	case a.LastRun != nil:
+		return ended(a.LastRun)
+	case a.LastHeartbeat != nil:
+		return "failed"
+	}
+	return "-"
+}
+
+func ended(r *runs.Record) string {
+	s := "exit status unknown"
+	switch {
+	case r.State == runs.Failed:
+		s = "not started"
+	case r.Signal != "":
+		s = r.Signal
+	case r.ExitCode != nil:
+		s = fmt.Sprintf("exit %d", *r.ExitCode)
+	}
+	if r.EndedAt != nil {
+		s += fmt.Sprintf(" (%s ago)", age(*r.EndedAt))
+	}
+	return s
+}
+
+func nextLine(a *control.Agent) string {
+	if a.NextHeartbeat == nil {
+		return "-"
+	}
+	return "in " + short(max(0, time.Until(*a.NextHeartbeat)))
+}
+
+func shownRun(a *control.Agent) (run, pid string) {
+	if a.Run == nil {
+		return "-", "-"
+	}
+	return a.Run.RunID, fmt.Sprint(a.Run.PID)
+}
+
+func versions(a *control.Agent) string {
+	r := a.Run
+	if r == nil {
+		r = a.LastRun
+	}
+	if r == nil || len(r.Refs) == 0 {
+		return "-"
+	}
+	parts := make([]string, len(r.Refs))
+	for i, ref := range r.Refs {
+		parts[i] = fmt.Sprintf("%s=%d", ref.Name, ref.Version)
+	}
+	return strings.Join(parts, " ")
+}
+
+func age(t time.Time) string { return short(time.Since(t)) }
+
+// short is a duration with one unit.
+func short(d time.Duration) string {
+	switch {
+	case d < 0:
+		return "0s"
+	case d < 2*time.Minute:
+		return fmt.Sprintf("%ds", int(d.Seconds()))
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%dm", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh", int(d.Hours()))
+	}
+	return fmt.Sprintf("%dd", int(d.Hours()/24))
+}

@@ -1,0 +1,335 @@
+package launcher
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"reflect"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/agent-launcher/agent-launcher/launcher/config"
+	"github.com/agent-launcher/agent-launcher/launcher/control"
+	"github.com/agent-launcher/agent-launcher/launcher/runs"
+)
+
+// agent is one agent with the loop that runs its heartbeats, one at a time.
+//
+// Timer, wake, config and reload do nothing but poke: a channel of capacity 1,
+// so a trigger that finds one pending joins it. Whatever the loop needs to
+// know then, it reads under mu: two pokes are one, and none is lost.
+type agent struct {
+	d    *Daemon
+	name string
+	poke chan Trigger
+	gone chan struct{} // closed when the loop has ended
+
+	mu        sync.Mutex
+	cfg       *config.Agent
+	configErr string
+	held      bool
+	retiring  bool
+	ended     bool
+	state     string
+	next      time.Time
+	lastBeat  *control.Heartbeat
+	lastRun   *runs.Record
+	run       *runs.Run
+	cancel    context.CancelCauseFunc // of the heartbeat in progress, nil if none
+	idle      chan struct{}           // closed at the end of the heartbeat in progress
+	coalesced int64
+	waiters   []chan *control.Woken // of wakes that the next heartbeat answers
+}
+
+var (
+	errStopped    = errors.New("stopped by an operator")
+	errSuperseded = errors.New("the configuration changed")
+	errRetired    = errors.New("the adapter file is gone")
+)
+
+// look pokes the loop to read its state again, without a heartbeat.
+const look Trigger = ""
+
+func newAgent(d *Daemon, cfg *config.Agent) *agent {
+	a := &agent{d: d, name: cfg.Name, cfg: cfg, poke: make(chan Trigger, 1), gone: make(chan struct{}), state: control.StateIdle}
+	a.held = d.store.Held(cfg.Name)
+	if records, err := d.store.List(cfg.Name); err != nil {
+		d.log.Error("cannot read earlier runs", zap.String("agent", cfg.Name), zap.Error(err))
+	} else if len(records) > 0 {
+		a.lastRun = lastDone(records)
+		a.next = records[len(records)-1].StartedAt.Add(a.interval())
+	}
+	return a
+}
+
+// loop runs heartbeats until ctx ends or the agent's file is gone. after is
+// the end of an earlier loop for the same agent id: two never overlap. adopted
+// are runs of an earlier daemon, which come to their end first.
+func (a *agent) loop(ctx context.Context, after <-chan struct{}, adopted []*adoption) {
+	defer close(a.gone)
+	if after != nil {
+		<-after
+	}
+	a.outlive(adopted)
+	for {
+		trigger, ok := a.await(ctx)
+		if !ok {
+			return
+		}
+		if a.due(trigger) {
+			a.beat(ctx, trigger)
+		}
+	}
+}
+
+// await waits for the next trigger. It returns false when the loop must end.
+func (a *agent) await(ctx context.Context) (Trigger, bool) {
+	if a.endIfRetired() {
+		return "", false
+	}
+	var timer <-chan time.Time
+	if wait, ok := a.untilNext(); ok {
+		t := time.NewTimer(wait)
+		defer t.Stop()
+		timer = t.C
+	}
+	select {
+	case <-ctx.Done():
+		return "", false
+	case <-timer:
+		return TriggerTimer, true
+	case t := <-a.poke:
+		return t, true
+	}
+}
+
+func (a *agent) endIfRetired() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.ended = a.retiring
+	return a.ended
+}
+
+func (a *agent) untilNext() (time.Duration, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.held || !a.cfg.Heartbeat.Enabled {
+		return 0, false
+	}
+	return time.Until(a.next), true
+}
+
+// due decides whether trigger starts a heartbeat: nothing but a wake starts an
+// agent that is held (a wake lets it go first) or whose heartbeat is off.
+func (a *agent) due(t Trigger) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case t == look || a.retiring || a.held:
+		return false
+	case t == TriggerWake:
+		return true
+	}
+	return a.cfg.Heartbeat.Enabled
+}
+
+// beat runs one heartbeat and tells everybody who waited for it.
+func (a *agent) beat(ctx context.Context, trigger Trigger) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	p, waiters := a.begin(trigger, cancel)
+	start := time.Now()
+	rec, err := p.do(ctx)
+	if err != nil && context.Cause(ctx) != nil {
+		err = context.Cause(ctx)
+	}
+	a.end(&control.Heartbeat{At: start, Trigger: string(trigger)}, rec, err, waiters)
+	if err := a.d.store.Prune(a.name); err != nil {
+		a.d.log.Warn("cannot prune runs", zap.String("agent", a.name), zap.Error(err))
+	}
+}
+
+func (a *agent) begin(trigger Trigger, cancel context.CancelCauseFunc) (*pass, []chan *control.Woken) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.cancel, a.idle = cancel, make(chan struct{})
+	a.next = time.Now().Add(a.jittered())
+	waiters := a.waiters
+	a.waiters = nil
+	return &pass{
+		world: a.d.world.Load(), store: a.d.store, agent: a.cfg, trigger: trigger,
+		state: a.setState,
+		begun: func(r *runs.Run) { a.mu.Lock(); a.run = r; a.mu.Unlock() },
+		output: func(pipe *os.File, run *runs.Run) output {
+			return runs.StartCapture(pipe, run.Log, runs.MaxLog)
+		},
+	}, waiters
+}
+
+func (a *agent) end(hb *control.Heartbeat, rec *runs.Record, err error, waiters []chan *control.Woken) {
+	if rec != nil {
+		hb.RunID = rec.RunID
+	}
+	if err != nil {
+		hb.Error = err.Error()
+	}
+	a.mu.Lock()
+	a.lastBeat = hb
+	a.rest(rec)
+	for a.next.Before(time.Now()) { // a run longer than its interval: missed beats are not replayed
+		a.next = a.next.Add(a.jittered())
+	}
+	a.mu.Unlock()
+	a.report(hb, rec, err)
+	for _, w := range waiters {
+		w <- &control.Woken{Agent: a.name, Heartbeat: hb, Run: rec}
+	}
+}
+
+// rest is the end of a heartbeat or an adopted run. The caller holds mu.
+func (a *agent) rest(rec *runs.Record) {
+	a.state, a.run, a.cancel = control.StateIdle, nil, nil
+	if rec != nil {
+		a.lastRun = rec
+	}
+	close(a.idle)
+}
+
+func (a *agent) report(hb *control.Heartbeat, rec *runs.Record, err error) {
+	log := a.d.log.With(zap.String("agent", a.name), zap.String("trigger", hb.Trigger))
+	if rec != nil {
+		log = log.With(zap.String("run", rec.RunID), zap.Int("pid", rec.PID), zap.Any("refs", rec.Refs), zap.Any("exitCode", rec.ExitCode))
+	}
+	switch {
+	case errors.Is(err, errStopped) || errors.Is(err, errStopping) || errors.Is(err, errSuperseded) || errors.Is(err, errRetired):
+		log.Info("heartbeat given up", zap.Error(err))
+	case err != nil:
+		log.Warn("heartbeat failed: nothing runs", zap.Error(err))
+	case rec.Reason != "":
+		log.Warn("run ended", zap.String("reason", rec.Reason), zap.String("signal", rec.Signal))
+	default:
+		log.Info("run ended", zap.String("signal", rec.Signal))
+	}
+}
+
+func (a *agent) setState(s string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.state = s
+}
+
+func (a *agent) interval() time.Duration {
+	if a.cfg.Heartbeat.Interval > 0 {
+		return a.cfg.Heartbeat.Interval
+	}
+	return a.d.world.Load().cfg.Heartbeat.Interval
+}
+
+// jittered spreads the agents of a host: the interval, give or take.
+func (a *agent) jittered() time.Duration {
+	spread := a.d.world.Load().cfg.Heartbeat.Jitter * (2*rand.Float64() - 1)
+	return time.Duration(float64(a.interval()) * (1 + spread))
+}
+
+// trigger pokes the agent; a trigger that is pending already is enough.
+func (a *agent) trigger(t Trigger) {
+	select {
+	case a.poke <- t:
+	default:
+		if t != look {
+			a.mu.Lock()
+			a.coalesced++
+			a.mu.Unlock()
+		}
+	}
+}
+
+// update takes a new configuration over. A heartbeat that has not started its
+// agent yet starts again with it; a run goes on to its end. It returns false
+// if the loop has ended and a new one is needed.
+func (a *agent) update(cfg *config.Agent, t Trigger) bool {
+	a.mu.Lock()
+	if a.ended {
+		a.mu.Unlock()
+		return false
+	}
+	changed := a.retiring || !reflect.DeepEqual(a.cfg, cfg)
+	a.cfg, a.configErr, a.retiring = cfg, "", false
+	if changed && a.run == nil && a.cancel != nil {
+		a.cancel(errSuperseded)
+	}
+	a.mu.Unlock()
+	if changed || t == TriggerReload {
+		a.trigger(t)
+	}
+	return true
+}
+
+// retire ends the agent after the run in progress.
+func (a *agent) retire() {
+	a.mu.Lock()
+	a.retiring = true
+	if a.run == nil && a.cancel != nil {
+		a.cancel(errRetired)
+	}
+	a.mu.Unlock()
+	a.trigger(look)
+}
+
+// wake lets a held agent go and starts a heartbeat.
+func (a *agent) wake() (<-chan *control.Woken, error) {
+	done := make(chan *control.Woken, 1)
+	a.mu.Lock()
+	if err := a.d.store.SetHeld(a.name, false); err != nil {
+		a.mu.Unlock()
+		return nil, err
+	}
+	a.held = false
+	a.waiters = append(a.waiters, done)
+	a.mu.Unlock()
+	a.force(TriggerWake)
+	return done, nil
+}
+
+// force pokes with a trigger that must not be lost behind a weaker one: a
+// pending look, timer or config trigger does not start every agent a wake does.
+func (a *agent) force(t Trigger) {
+	select {
+	case <-a.poke:
+		a.mu.Lock()
+		a.coalesced++
+		a.mu.Unlock()
+	default:
+	}
+	a.trigger(t)
+}
+
+// hold stops the agent's run, if there is one, and keeps it from starting. The
+// channel is closed when nothing runs any more.
+func (a *agent) hold() (<-chan struct{}, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if err := a.d.store.SetHeld(a.name, true); err != nil {
+		return nil, err
+	}
+	a.held = true
+	if a.cancel == nil {
+		idle := make(chan struct{})
+		close(idle)
+		return idle, nil
+	}
+	a.cancel(errStopped)
+	return a.idle, nil
+}
+
+func lastDone(records []runs.Record) *runs.Record {
+	for i := len(records) - 1; i >= 0; i-- {
+		if records[i].State.Done() {
+			return &records[i]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,98 @@
+// Package control is the operator's way to a running daemon: HTTP over a unix
+// socket. The types here are the wire format of `status --json`; Client is
+// what the commands use, Server what the daemon serves.
+package control
+
+import (
+	"time"
+
+	"github.com/agent-launcher/agent-launcher/launcher/runs"
+)
+
+// Status is the daemon at a glance.
+type Status struct {
+	Version      string       `json:"version"`
+	PID          int          `json:"pid"`
+	StartedAt    time.Time    `json:"startedAt"`
+	Config       Config       `json:"config"`
+	ControlPlane ControlPlane `json:"controlPlane"`
+	Plugins      []Plugin     `json:"plugins"`
+	Agents       []Agent      `json:"agents"`
+	Problems     []string     `json:"problems"` // adapter files that were never valid
+	Notes        []string     `json:"notes"`    // what this build or host does not protect
+}
+
+// Config says which configuration holds.
+type Config struct {
+	File     string    `json:"file"`
+	LoadedAt time.Time `json:"loadedAt"`
+	Error    string    `json:"error,omitempty"` // of the last reload, whose config was refused
+}
+
+// ControlPlane says whether bundles can be had.
+type ControlPlane struct {
+	URL         string     `json:"url"`
+	HostID      string     `json:"hostId"`
+	Reachable   bool       `json:"reachable"`
+	Since       time.Time  `json:"since"`
+	LastError   string     `json:"lastError,omitempty"`
+	Attempts    int        `json:"attempts"` // since it became unreachable
+	NextAttempt *time.Time `json:"nextAttempt,omitempty"`
+	Requests    int64      `json:"requests"`
+}
+
+// Plugin is an adapter plugin; PID is 0 until its first use.
+type Plugin struct {
+	Type string `json:"type"`
+	PID  int    `json:"pid"`
+}
+
+// Agent is one agent at a glance.
+type Agent struct {
+	Name          string       `json:"name"`
+	ID            string       `json:"id"`
+	CompanyID     string       `json:"companyId"`
+	AdapterType   string       `json:"adapterType"`
+	User          string       `json:"user,omitempty"`
+	State         string       `json:"state"`   // see AgentState
+	Sandbox       string       `json:"sandbox"` // what the kernel enforces for its runs
+	LastHeartbeat *Heartbeat   `json:"lastHeartbeat,omitempty"`
+	NextHeartbeat *time.Time   `json:"nextHeartbeat,omitempty"`
+	Run           *runs.Record `json:"run,omitempty"`     // in progress
+	LastRun       *runs.Record `json:"lastRun,omitempty"` // done
+	Coalesced     int64        `json:"coalesced"`         // triggers that joined a pending heartbeat
+	ConfigError   string       `json:"configError,omitempty"`
+}
+
+// The states of an agent.
+const (
+	StateIdle      = "idle"      // waits for its next heartbeat
+	StatePlanning  = "planning"  // its adapter says what to run
+	StateResolving = "resolving" // waits for the control plane
+	StateRunning   = "running"
+	StateStopping  = "stopping" // its run is being ended
+	StateHeld      = "held"     // an operator stopped it; wake lets it go
+	StateDisabled  = "disabled" // its heartbeat is off; only wake starts it
+	StateRetiring  = "retiring" // its file is gone; it ends after this run
+)
+
+// Heartbeat is the outcome of one pass.
+type Heartbeat struct {
+	At      time.Time `json:"at"`
+	Trigger string    `json:"trigger"`
+	RunID   string    `json:"runId,omitempty"` // empty: nothing was started
+	Error   string    `json:"error,omitempty"` // why it was skipped or failed
+}
+
+// Woken answers a wake. Heartbeat and Run are set if the caller waited.
+type Woken struct {
+	Agent     string       `json:"agent"`
+	Heartbeat *Heartbeat   `json:"heartbeat,omitempty"`
+	Run       *runs.Record `json:"run,omitempty"`
+}
+
+// Error is the body of every answer that is not 200.
+type Error struct {
+	Error string `json:"error"`
+	Hint  string `json:"hint,omitempty"`
+}

@@ -1,0 +1,177 @@
+// Package launcher is the daemon: it reads the configuration, runs heartbeats,
+// supervises the agents they start and tells operators what is going on. It
+// is the only package that knows fetch, plugins and sandbox. It carries
+// ciphertext; it never sees a value, the host key or an agent's output.
+//
+// A heartbeat is (*pass).do, one function. Whatever can cause one only pokes
+// the agent's loop, see agent.
+package launcher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+
+	"github.com/agent-launcher/agent-launcher/launcher/config"
+	"github.com/agent-launcher/agent-launcher/launcher/control"
+	"github.com/agent-launcher/agent-launcher/launcher/runs"
+)
+
+// Daemon is one running agent-launcher.
+type Daemon struct {
+	log       *zap.Logger
+	version   string
+	startedAt time.Time
+	path      string // of the config file
+	store     *runs.Store
+	agents    *set
+	watcher   *watcher
+	world     atomic.Pointer[world]
+
+	background sync.WaitGroup // adopted runs, and old worlds that close
+
+	mu        sync.Mutex // one reload at a time; guards what follows
+	loadedAt  time.Time
+	configErr string
+}
+
+// Run is the whole life of the daemon. It returns when ctx has ended and every
+// agent has: the error is of the start, or nil.
+func Run(ctx context.Context, configPath, version string, log *zap.Logger, reload <-chan os.Signal) error {
+	if err := harden(); err != nil {
+		return err
+	}
+	cfg, err := config.Load(configPath)
+	if err != nil {
+		return err
+	}
+	lock, err := prepareState(cfg.StateDir)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	d, err := newDaemon(cfg, version, log)
+	if err != nil {
+		return err
+	}
+	defer d.closeWorld()
+	listener, err := control.Listen(cfg.Socket)
+	if err != nil {
+		return err
+	}
+	server := control.NewServer(d, uint32(os.Getegid()))
+	served := d.serve(server, listener)
+	defer func() { _ = server.Close(); <-served }()
+	return d.run(ctx, reload)
+}
+
+func newDaemon(cfg *config.Config, version string, log *zap.Logger) (*Daemon, error) {
+	store, err := runs.Open(filepath.Join(cfg.StateDir, "runs"))
+	if err != nil {
+		return nil, err
+	}
+	d := &Daemon{log: log, version: version, startedAt: time.Now(), loadedAt: time.Now(), path: cfg.Path, store: store}
+	d.agents = newSet(d)
+	w, err := newWorld(cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	d.world.Store(w)
+	return d, nil
+}
+
+// run is the main loop: everything that is not an agent's own.
+func (d *Daemon) run(ctx context.Context, reload <-chan os.Signal) error {
+	agentsCtx, stopAgents := context.WithCancelCause(context.WithoutCancel(ctx))
+	d.agents.ctx = agentsCtx
+	watcher, err := newWatcher()
+	if err != nil {
+		stopAgents(err)
+		return err
+	}
+	d.watcher = watcher
+	defer watcher.close()
+	d.adoptRuns(agentsCtx)
+	d.scan(TriggerTimer)
+	d.log.Info("started", zap.String("version", d.version), zap.Int("agents", d.agents.size()),
+		zap.String("controlPlane", d.world.Load().cfg.ControlPlane.URL))
+	notify("READY=1", d.statusLine())
+	defer notify("STOPPING=1")
+	for {
+		select {
+		case <-ctx.Done():
+			d.log.Info("stopping: ending all agents")
+			notify("STOPPING=1")
+			stopAgents(errStopping)
+			d.agents.wait()
+			d.background.Wait()
+			return nil
+		case <-watcher.changed:
+			d.scan(TriggerConfig)
+		case <-reload:
+			_ = d.Reload() // logged and in the status
+		}
+	}
+}
+
+var errStopping = errors.New("the launcher is stopping")
+
+// harden keeps the host token and the plan of every agent out of cores and out
+// of the reach of neighbours of the same uid.
+func harden() error {
+	core := unix.Rlimit{Cur: 1, Max: 1} // see sandbox/stage: 1 also stops a piped core_pattern
+	if err := unix.Setrlimit(unix.RLIMIT_CORE, &core); err != nil {
+		return fmt.Errorf("cannot forbid core dumps: %w", err)
+	}
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return fmt.Errorf("cannot become non-dumpable: %w", err)
+	}
+	return nil
+}
+
+// prepareState makes the state directory and locks it: two daemons on one
+// directory would start every agent twice. The kernel drops the lock with the
+// process, however it ends.
+func prepareState(dir string) (*os.File, error) {
+	// 0711: agents that run as another user pass through to their own HOME.
+	if err := os.MkdirAll(dir, 0o711); err != nil {
+		return nil, fmt.Errorf("cannot make the state directory: %w", err)
+	}
+	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("cannot lock the state directory: %w", err)
+	}
+	for range 20 {
+		if err = unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err == nil {
+			return lock, nil
+		}
+		// A child that a killed daemon was just forking holds the lock until execve.
+		time.Sleep(50 * time.Millisecond)
+	}
+	return nil, errors.Join(fmt.Errorf("cannot use %s: another daemon does", dir), lock.Close())
+}
+
+func (d *Daemon) serve(server *http.Server, l net.Listener) <-chan struct{} {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			d.log.Error("control socket failed", zap.Error(err))
+		}
+	}()
+	return done
+}
+
+func (d *Daemon) closeWorld() {
+	d.world.Load().close()
+}

@@ -1,0 +1,76 @@
+// Package runs keeps what is known of every run: a record that is on disk
+// before the agent may start, and the agent's output. It starts and stops
+// nothing.
+//
+// Each run has two files below DIR/AGENT, both 0600: RUNID.jsonl, the record,
+// one JSON line per change, of which the last complete line holds; and
+// RUNID.log, the output. Run ids are UUIDs of version 7 (RFC 9562), so names
+// sort by time. Nothing is ever renamed or rewritten: a kill -9 at any moment
+// leaves no temporary file, at worst a last line that is cut and ignored.
+package runs
+
+import (
+	"time"
+
+	"github.com/agent-launcher/agent-launcher/protocol"
+)
+
+// State is where a run stands.
+type State string
+
+// The states. A run moves downwards and never back.
+const (
+	Starting State = "starting" // the stage waits or works
+	Running  State = "running"  // the agent runs
+	Ended    State = "ended"    // it ended, see Exit
+	Failed   State = "failed"   // it never became the agent, see Reason
+	Lost     State = "lost"     // it ended while nobody watched
+)
+
+// Done reports whether nothing more will happen to the run.
+func (s State) Done() bool { return s == Ended || s == Failed || s == Lost }
+
+// Ref is a secret ref with the version that the run got. No value, ever.
+type Ref struct {
+	Name     string `json:"name"`
+	SecretID string `json:"secretId"`
+	Version  uint32 `json:"version"`
+}
+
+// Record is one run.
+type Record struct {
+	RunID     string     `json:"runId"`
+	Agent     string     `json:"agent"` // name of the adapter file
+	AgentID   string     `json:"agentId"`
+	CompanyID string     `json:"companyId"`
+	Trigger   string     `json:"trigger"`
+	State     State      `json:"state"`
+	Refs      []Ref      `json:"refs"`
+	BundleID  string     `json:"bundleId,omitempty"`
+	User      string     `json:"user,omitempty"`   // empty: the launcher's own
+	Memory    string     `json:"memory,omitempty"` // where the values lay before execve
+	PID       int        `json:"pid"`
+	PIDStart  uint64     `json:"pidStart"` // clock ticks after boot
+	BootID    string     `json:"bootId"`
+	StartedAt time.Time  `json:"startedAt"`
+	Deadline  *time.Time `json:"deadline,omitempty"`
+	GraceSec  float64    `json:"graceSec"`
+	EndedAt   *time.Time `json:"endedAt,omitempty"`
+	ExitCode  *int       `json:"exitCode,omitempty"`
+	Signal    string     `json:"signal,omitempty"`
+	Reason    string     `json:"reason,omitempty"` // why it was ended or did not start
+	LogBytes  int64      `json:"logBytes"`
+	LogLost   int64      `json:"logLost,omitempty"` // bytes of output beyond the cap or a full disk
+}
+
+// Refs are the delivered refs of a bundle.
+func Refs(b *protocol.Bundle) []Ref {
+	out := []Ref{}
+	if b == nil {
+		return out
+	}
+	for _, r := range b.Meta.Refs {
+		out = append(out, Ref{Name: r.Name, SecretID: r.SecretID, Version: r.Version})
+	}
+	return out
+}

@@ -1,0 +1,217 @@
+package runs
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+func open(t *testing.T) (*Store, string) {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "runs")
+	s, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, dir
+}
+
+func begin(t *testing.T, s *Store, state State) *Run {
+	t.Helper()
+	id := uuid.Must(uuid.NewV7()).String()
+	run, err := s.Begin(Record{RunID: id, Agent: "a", State: state, StartedAt: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = run.Close() })
+	return run
+}
+
+func TestRecordSurvives(t *testing.T) {
+	s, dir := open(t)
+	run := begin(t, s, Starting)
+	if err := run.Update(func(r *Record) { r.State = Running; r.PID = 7 }); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	left, err := again.Unfinished()
+	if err != nil || len(left) != 1 || left[0].PID != 7 || left[0].State != Running {
+		t.Fatalf("unfinished: %+v, %v", left, err)
+	}
+	resumed, err := again.Resume(left[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resumed.Close()
+	if err := resumed.Update(func(r *Record) { r.State = Lost }); err != nil {
+		t.Fatal(err)
+	}
+	if left, err = again.Unfinished(); err != nil || len(left) != 0 {
+		t.Fatalf("unfinished after the end: %+v, %v", left, err)
+	}
+}
+
+func TestFilesArePrivate(t *testing.T) {
+	s, dir := open(t)
+	begin(t, s, Running)
+	err := filepath.Walk(dir, func(path string, info os.FileInfo, err error) error {
+		if err == nil && info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s has mode %v", path, info.Mode())
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A kill -9 can cut the last line anywhere: what was complete before it holds.
+func TestCutLine(t *testing.T) {
+	s, dir := open(t)
+	run := begin(t, s, Starting)
+	rec := run.Record()
+	path := filepath.Join(dir, "a", rec.RunID+".jsonl")
+	first, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := run.Update(func(r *Record) { r.State = Running }); err != nil {
+		t.Fatal(err)
+	}
+	all, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for cut := 0; cut <= len(all); cut++ {
+		if err := os.WriteFile(path, all[:cut], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		records, err := s.List("a")
+		want := map[bool]State{false: Starting, true: Running}[cut == len(all)]
+		switch {
+		case err != nil:
+			t.Fatal(err)
+		case cut < len(first) && len(records) != 0:
+			t.Fatalf("cut at %d: a record that was never complete is listed", cut)
+		case cut >= len(first) && (len(records) != 1 || records[0].State != want):
+			t.Fatalf("cut at %d: %+v, want state %s", cut, records, want)
+		}
+	}
+	if err := os.WriteFile(path, all[:len(all)-5], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	resumed, err := s.Resume(rec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resumed.Close()
+	if err := resumed.Update(func(r *Record) { r.State = Lost }); err != nil {
+		t.Fatal(err)
+	}
+	if records, _ := s.List("a"); len(records) != 1 || records[0].State != Lost {
+		t.Fatalf("after a resume on a cut line: %+v", records)
+	}
+}
+
+func TestPrune(t *testing.T) {
+	s, dir := open(t)
+	old := begin(t, s, Running) // the oldest, and not done: it must stay
+	for range Keep + 10 {
+		begin(t, s, Ended)
+	}
+	if err := s.Prune("a"); err != nil {
+		t.Fatal(err)
+	}
+	records, err := s.List("a")
+	if err != nil || len(records) != Keep+1 || records[0].RunID != old.Record().RunID {
+		t.Fatalf("%d records, %v", len(records), err)
+	}
+	logs, _ := filepath.Glob(filepath.Join(dir, "a", "*.log"))
+	if len(logs) != Keep+1 {
+		t.Fatalf("%d logs", len(logs))
+	}
+}
+
+func TestHeld(t *testing.T) {
+	s, dir := open(t)
+	for _, held := range []bool{true, true, false, false} {
+		if err := s.SetHeld("a", held); err != nil {
+			t.Fatal(err)
+		}
+		again, err := Open(dir)
+		if err != nil || again.Held("a") != held {
+			t.Fatalf("held is %v after a restart, want %v (%v)", again.Held("a"), held, err)
+		}
+	}
+}
+
+func TestCapture(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		write      int
+		max        int64
+		kept, lost int64
+	}{
+		{"nothing", 0, 100, 0, 0},
+		{"below the cap", 99, 100, 99, 0},
+		{"at the cap", 100, 100, 100, 0},
+		{"above the cap", 250, 100, 100, 150},
+		{"a flood", 5 << 20, 1 << 20, 1 << 20, 4 << 20},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r, w, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			log, err := os.Create(filepath.Join(t.TempDir(), "log"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer log.Close()
+			capture := StartCapture(r, log, c.max)
+			data := bytes.Repeat([]byte("0123456789"), c.write/10+1)[:c.write]
+			if _, err := w.Write(data); err != nil {
+				t.Fatal(err)
+			}
+			// The writing end stays open, as a process that escaped would keep it.
+			defer w.Close()
+			kept, lost, err := capture.Stop()
+			if err != nil || kept != c.kept || lost != c.lost {
+				t.Fatalf("kept %d, lost %d, %v; want %d and %d", kept, lost, err, c.kept, c.lost)
+			}
+			got, err := os.ReadFile(log.Name())
+			if err != nil || !bytes.Equal(got, data[:c.kept]) {
+				t.Fatalf("the log has %d bytes, %v", len(got), err)
+			}
+		})
+	}
+}
+
+// A disk that fails must not stop the agent, nor lose count, nor go unsaid.
+func TestCaptureFailingDisk(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	capture := StartCapture(r, full, MaxLog)
+	fmt.Fprint(w, strings.Repeat("x", 1<<20))
+	_ = w.Close()
+	kept, lost, err := capture.Stop()
+	if kept != 0 || lost != 1<<20 || err == nil || !strings.Contains(err.Error(), "cannot write log") {
+		t.Fatalf("kept %d, lost %d, %v", kept, lost, err)
+	}
+}

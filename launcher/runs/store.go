@@ -1,0 +1,281 @@
+package runs
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"sync"
+)
+
+// Keep is how many runs of an agent are kept.
+const Keep = 50
+
+// Store is the directory of all runs of one daemon.
+type Store struct{ dir string }
+
+// Open returns the store at dir, made with mode 0700 if it is missing.
+func Open(dir string) (*Store, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("cannot open run records: %w", err)
+	}
+	return &Store{dir: dir}, nil
+}
+
+// Run is a run that is being recorded.
+type Run struct {
+	Log *os.File // the agent's output, for Capture
+
+	mu   sync.Mutex
+	rec  Record
+	file *os.File
+}
+
+// Begin puts rec on disk, record and directory entry synced, and opens its
+// log. Only after Begin may the agent start.
+func (s *Store) Begin(rec Record) (*Run, error) {
+	r, err := s.begin(rec)
+	if err != nil {
+		return nil, fmt.Errorf("cannot record run: %w", err)
+	}
+	return r, nil
+}
+
+func (s *Store) begin(rec Record) (*Run, error) {
+	dir := filepath.Join(s.dir, rec.Agent)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	const create = os.O_WRONLY | os.O_CREATE | os.O_EXCL | os.O_APPEND
+	file, err := os.OpenFile(filepath.Join(dir, rec.RunID+".jsonl"), create, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	// Not O_APPEND: splice(2) refuses it.
+	log, err := os.OpenFile(filepath.Join(dir, rec.RunID+".log"), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, errors.Join(err, file.Close(), os.Remove(file.Name()))
+	}
+	r := &Run{Log: log, rec: rec, file: file}
+	if err := errors.Join(r.write(), syncDir(dir)); err != nil {
+		return nil, errors.Join(err, r.Close(), os.Remove(file.Name()), os.Remove(log.Name()))
+	}
+	return r, nil
+}
+
+// Resume continues the record of a run that another daemon began. Its log
+// cannot be continued: the pipe died with that daemon.
+func (s *Store) Resume(rec Record) (*Run, error) {
+	path := filepath.Join(s.dir, rec.Agent, rec.RunID+".jsonl")
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND, 0)
+	if err != nil {
+		return nil, fmt.Errorf("cannot resume run record: %w", err)
+	}
+	if err := cutPartialLine(file); err != nil {
+		return nil, errors.Join(fmt.Errorf("cannot resume run record: %w", err), file.Close())
+	}
+	return &Run{rec: rec, file: file}, nil
+}
+
+// Record returns the run as it stands.
+func (r *Run) Record() Record {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.rec
+}
+
+// Update changes the record and puts it on disk.
+func (r *Run) Update(change func(*Record)) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	change(&r.rec)
+	return r.write()
+}
+
+// SetLog notes how much output was kept and lost; the next Update writes it.
+func (r *Run) SetLog(kept, lost int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.rec.LogBytes, r.rec.LogLost = kept, lost
+}
+
+func (r *Run) write() error {
+	line, err := json.Marshal(r.rec)
+	if err != nil {
+		return fmt.Errorf("cannot encode run record: %w", err)
+	}
+	if _, err := r.file.Write(append(line, '\n')); err != nil {
+		return fmt.Errorf("cannot write run record: %w", err)
+	}
+	return r.file.Sync()
+}
+
+// Close closes the files. The record stays.
+func (r *Run) Close() error {
+	err := r.file.Close()
+	if r.Log != nil {
+		err = errors.Join(err, r.Log.Close())
+	}
+	return err
+}
+
+// List returns the runs of one agent, oldest first. A record without one
+// complete line belongs to a run that never got permission to start: it is
+// left out.
+func (s *Store) List(agent string) ([]Record, error) {
+	names, err := s.files(agent)
+	if err != nil {
+		return nil, err
+	}
+	var out []Record
+	for _, name := range names {
+		data, err := os.ReadFile(filepath.Join(s.dir, agent, name))
+		if errors.Is(err, fs.ErrNotExist) { // pruned meanwhile
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("cannot read run record: %w", err)
+		}
+		if rec, ok := last(data); ok && rec.Agent == agent {
+			out = append(out, rec)
+		}
+	}
+	return out, nil
+}
+
+// files are the names of an agent's record files, oldest first.
+func (s *Store) files(agent string) ([]string, error) {
+	entries, err := os.ReadDir(filepath.Join(s.dir, agent))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot read run records: %w", err)
+	}
+	var names []string
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), ".jsonl") {
+			names = append(names, e.Name())
+		}
+	}
+	sort.Strings(names)
+	return names, nil
+}
+
+// last decodes the last complete line.
+func last(data []byte) (Record, bool) {
+	var rec Record
+	end := bytes.LastIndexByte(data, '\n')
+	if end < 0 {
+		return rec, false
+	}
+	line := data[bytes.LastIndexByte(data[:end], '\n')+1 : end]
+	return rec, json.Unmarshal(line, &rec) == nil
+}
+
+// Unfinished returns the runs of all agents that are not done: those a daemon
+// left behind when it was killed.
+func (s *Store) Unfinished() ([]Record, error) {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read run records: %w", err)
+	}
+	var out []Record
+	for _, e := range entries {
+		records, err := s.List(e.Name())
+		if err != nil {
+			return nil, err
+		}
+		for _, rec := range records {
+			if !rec.State.Done() {
+				out = append(out, rec)
+			}
+		}
+	}
+	return out, nil
+}
+
+// Prune removes the oldest runs of agent beyond Keep, files of runs that
+// never began included. Runs that are not done stay.
+func (s *Store) Prune(agent string) error {
+	names, err := s.files(agent)
+	if err != nil || len(names) <= Keep {
+		return err
+	}
+	for _, name := range names[:len(names)-Keep] {
+		path := filepath.Join(s.dir, agent, name)
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return fmt.Errorf("cannot prune run records: %w", err)
+		}
+		if rec, ok := last(data); ok && !rec.State.Done() {
+			continue
+		}
+		// The log goes first: a record without a log is complete, a log
+		// without a record would never be found again.
+		if err := os.Remove(strings.TrimSuffix(path, ".jsonl") + ".log"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("cannot prune run records: %w", err)
+		}
+		if err := os.Remove(path); err != nil {
+			return fmt.Errorf("cannot prune run records: %w", err)
+		}
+	}
+	return nil
+}
+
+// OpenLog opens the output of a run for reading.
+func (s *Store) OpenLog(agent, runID string) (*os.File, error) {
+	return os.Open(filepath.Join(s.dir, agent, runID+".log"))
+}
+
+// SetHeld remembers that an operator stopped the agent, or lets it go again.
+func (s *Store) SetHeld(agent string, held bool) error {
+	path := filepath.Join(s.dir, agent, "held")
+	if !held {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("cannot release agent %s: %w", agent, err)
+		}
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fmt.Errorf("cannot hold agent %s: %w", agent, err)
+	}
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		return fmt.Errorf("cannot hold agent %s: %w", agent, err)
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// Held reports whether an operator stopped the agent.
+func (s *Store) Held(agent string) bool {
+	_, err := os.Stat(filepath.Join(s.dir, agent, "held"))
+	return err == nil
+}
+
+// cutPartialLine removes what a kill left behind the last newline.
+func cutPartialLine(file *os.File) error {
+	data := make([]byte, 1<<20)
+	n, err := file.ReadAt(data, 0)
+	if n == len(data) {
+		return errors.New("record of more than 1 MiB")
+	}
+	end := bytes.LastIndexByte(data[:n], '\n') + 1
+	if end == n {
+		return nil
+	}
+	_ = err // io.EOF: the record is shorter than the buffer, as it should be
+	return file.Truncate(int64(end))
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

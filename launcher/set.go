@@ -1,0 +1,153 @@
+package launcher
+
+import (
+	"context"
+	"path/filepath"
+	"sort"
+	"strings"
+	"sync"
+
+	"github.com/agent-launcher/agent-launcher/launcher/config"
+)
+
+// set is all agents of the daemon, by the name of their adapter file.
+type set struct {
+	d   *Daemon
+	ctx context.Context // of every loop; set before the first apply
+	wg  sync.WaitGroup
+
+	mu       sync.Mutex
+	agents   map[string]*agent
+	adopted  map[string][]*adoption // for agents that have not started yet
+	problems []string
+}
+
+func newSet(d *Daemon) *set {
+	return &set{d: d, agents: map[string]*agent{}, adopted: map[string][]*adoption{}}
+}
+
+// apply makes the set what the adapter files say. A file with a problem keeps
+// the last good configuration of that one agent; a file that is gone retires
+// its agent; unchanged agents notice nothing.
+func (s *set) apply(dir string, good []*config.Agent, problems config.Problems, t Trigger) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.problems = nil
+	faults := byFile(problems)
+	keep := map[string]bool{}
+	for file, problem := range faults {
+		name := strings.TrimSuffix(filepath.Base(file), ".json")
+		if a := s.live(name); a != nil && file != dir {
+			keep[name] = true
+			a.fault(problem)
+		} else {
+			s.problems = append(s.problems, problem)
+		}
+	}
+	sort.Strings(s.problems)
+	for _, cfg := range good {
+		keep[cfg.Name] = true
+		if a := s.agents[cfg.Name]; a == nil || !a.update(cfg, t) {
+			s.start(cfg, t)
+		}
+	}
+	if _, unread := faults[dir]; unread { // nothing is known of its files
+		return
+	}
+	for name, a := range s.agents {
+		if !keep[name] {
+			a.retire()
+		}
+	}
+}
+
+// byFile joins the errors of each file; warnings keep no agent from running.
+func byFile(problems config.Problems) map[string]string {
+	out := map[string]string{}
+	for _, p := range problems {
+		if p.Warning {
+			continue
+		}
+		if out[p.File] != "" {
+			out[p.File] += "\n"
+		}
+		out[p.File] += p.Error()
+	}
+	return out
+}
+
+// live returns the agent of that name unless its loop has ended.
+func (s *set) live(name string) *agent {
+	a := s.agents[name]
+	if a == nil || a.hasEnded() {
+		return nil
+	}
+	return a
+}
+
+func (s *set) start(cfg *config.Agent, t Trigger) {
+	var after <-chan struct{}
+	for name, other := range s.agents {
+		if other.hasEnded() {
+			delete(s.agents, name)
+		} else if other.id() == cfg.ID { // its file was renamed
+			after = other.gone
+		}
+	}
+	a := newAgent(s.d, cfg)
+	s.agents[cfg.Name] = a
+	adopted := s.adopted[cfg.Name]
+	delete(s.adopted, cfg.Name)
+	s.wg.Go(func() { a.loop(s.ctx, after, adopted) })
+	if t != TriggerTimer {
+		a.trigger(t)
+	}
+}
+
+// get returns the agent of that name, or nil.
+func (s *set) get(name string) *agent {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.live(name)
+}
+
+// list returns all live agents by name, and the problems of files that make none.
+func (s *set) list() ([]*agent, []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make([]*agent, 0, len(s.agents))
+	for name := range s.agents {
+		if a := s.live(name); a != nil {
+			out = append(out, a)
+		}
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].name < out[j].name })
+	return out, append([]string{}, s.problems...)
+}
+
+func (s *set) size() int {
+	agents, _ := s.list()
+	return len(agents)
+}
+
+// wait returns when every loop has ended.
+func (s *set) wait() { s.wg.Wait() }
+
+// fault notes that the agent's file has a problem. The agent goes on as it was.
+func (a *agent) fault(problem string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.configErr = problem
+}
+
+func (a *agent) hasEnded() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.ended
+}
+
+func (a *agent) id() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.cfg.ID
+}

@@ -1,0 +1,70 @@
+package launcher
+
+import (
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/agent-launcher/agent-launcher/fetch"
+	"github.com/agent-launcher/agent-launcher/internal/trust"
+	"github.com/agent-launcher/agent-launcher/launcher/config"
+	"github.com/agent-launcher/agent-launcher/plugins"
+	"github.com/agent-launcher/agent-launcher/sandbox"
+)
+
+// world is one loaded configuration and what was built from it. A reload
+// builds a new one and swaps it in; it is never changed.
+type world struct {
+	cfg     *config.Config
+	source  fetch.Source
+	plugins *plugins.Host
+	sandbox *sandbox.Sandbox
+}
+
+func newWorld(cfg *config.Config, log *zap.Logger) (*world, error) {
+	stage, err := sandbox.StagePath()
+	if err != nil {
+		return nil, err
+	}
+	if err := trust.Check(stage); err != nil {
+		return nil, err
+	}
+	source, err := fetch.NewSealed(fetch.Options{
+		URL:        cfg.ControlPlane.URL,
+		HostID:     cfg.ControlPlane.HostID,
+		TokenFile:  cfg.ControlPlane.TokenFile,
+		SigningKey: cfg.ControlPlane.SigningKey,
+		CAFile:     cfg.ControlPlane.CAFile,
+		MaxWait:    min(cfg.Heartbeat.Interval, 30*time.Second),
+	})
+	if err != nil {
+		return nil, err
+	}
+	host, err := plugins.NewHost(plugins.Options{Dir: cfg.PluginsDir, Verify: trust.Check, Log: pluginLog(log)})
+	if err != nil {
+		source.Close()
+		return nil, err
+	}
+	return &world{cfg: cfg, source: source, plugins: host, sandbox: sandbox.New(stage, cfg.HostKeyFile)}, nil
+}
+
+func (w *world) close() {
+	w.source.Close()
+	w.plugins.Close()
+}
+
+// pluginLog writes a plugin's lines with their level and the plugin's name.
+func pluginLog(log *zap.Logger) func(plugins.Entry) {
+	return func(e plugins.Entry) {
+		fields := []zap.Field{zap.String("plugin", e.Plugin)}
+		for k, v := range e.Fields {
+			fields = append(fields, zap.String("plugin."+k, fmt.Sprint(v)))
+		}
+		level, err := zap.ParseAtomicLevel(e.Level)
+		if err != nil {
+			level = zap.NewAtomicLevel()
+		}
+		log.Log(level.Level(), e.Message, fields...)
+	}
+}

@@ -1,0 +1,83 @@
+// Package adapter is the SDK for adapter plugins. An adapter turns one agent's
+// configuration into what to run. It sees the names of the agent's secrets and
+// never a value, and it starts nothing: the daemon does.
+//
+// A plugin is a program of its own, put into the daemon's pluginsDir under the
+// name of its adapter type:
+//
+//	func main() { adapter.Serve(myAdapter{}) }
+//
+// The package imports nothing of the daemon. A plugin need not be written in
+// Go: adapterpb/adapter.proto is the whole contract.
+package adapter
+
+import (
+	"context"
+	"encoding/json"
+)
+
+// Adapter is what a plugin implements. Both methods are called from several
+// goroutines at a time. A panic in one of them fails that call only.
+type Adapter interface {
+	// Describe says what the plugin is.
+	Describe(context.Context) (Description, error)
+	// Plan says what to run. It is called on every heartbeat and has a few
+	// seconds, the deadline of ctx. Return *Problem, or several with
+	// errors.Join, for what the operator can mend; any other error is shown as
+	// it is.
+	Plan(context.Context, PlanRequest) (Plan, error)
+}
+
+// Description introduces a plugin.
+type Description struct {
+	// Type is the adapter type, equal to the plugin's file name:
+	// [a-z0-9_]{1,64}.
+	Type string
+	// Version is the plugin's own, for people.
+	Version string
+	// Schema is a JSON Schema (draft 2020-12) of PlanRequest.Config.
+	Schema json.RawMessage
+}
+
+// PlanRequest describes one run of one agent.
+type PlanRequest struct {
+	AgentID     string
+	AgentName   string
+	CompanyID   string
+	RunID       string
+	Trigger     string            // why there is a heartbeat: timer, wake, config, reload, request
+	Config      json.RawMessage   // adapterConfig without env, timeoutSec and graceSec: one JSON object
+	Env         map[string]string // the agent's plain variables
+	SecretNames []string          // variables that will hold secrets
+}
+
+// Plan says what to run. Its strings are UTF-8 without NUL bytes.
+type Plan struct {
+	// Argv[0] is an absolute path, or a name without a slash that is looked up
+	// in the agent's PATH. There is no shell.
+	Argv []string
+	// Dir is the absolute working directory.
+	Dir string
+	// Env holds all plain variables of the agent: what is left out of
+	// PlanRequest.Env the agent does not get. The daemon refuses names that
+	// begin with PAPERCLIP_, names of secrets, and variables that steer a
+	// loader or an interpreter unless the request had them with that value.
+	Env map[string]string
+	// Stdin is what the agent reads from its standard input.
+	Stdin []byte
+}
+
+// Problem is one thing in the configuration that keeps an agent from running.
+type Problem struct {
+	Field   string // its place in PlanRequest.Config, as in args[1]; empty: the whole
+	Message string // what is wrong, in half a sentence: "must be absolute"
+	Hint    string // what to do about it, if that is not obvious
+}
+
+// Error is field and message.
+func (p *Problem) Error() string {
+	if p.Field == "" {
+		return p.Message
+	}
+	return p.Field + ": " + p.Message
+}

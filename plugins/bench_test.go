@@ -1,0 +1,44 @@
+package plugins
+
+import (
+	"context"
+	"testing"
+
+	"github.com/agent-launcher/agent-launcher/plugins/adapter"
+)
+
+// BenchmarkPlan is what a heartbeat pays for its plan: one call of the process
+// plugin, which runs.
+func BenchmarkPlan(b *testing.B) {
+	h := newHost(b)
+	request := adapter.PlanRequest{
+		AgentID: "a", AgentName: "agent", CompanyID: "c", RunID: "r", Trigger: "timer",
+		Config:      []byte(`{"command":"/usr/bin/node","args":["agent.js","--once"],"cwd":"/srv/agent"}`),
+		Env:         map[string]string{"MODE": "fast", "REGION": "eu"},
+		SecretNames: []string{"API_TOKEN", "DATABASE_URL"},
+	}
+	plan := func() {
+		if _, err := h.Plan(context.Background(), "process", request); err != nil {
+			b.Fatal(err)
+		}
+	}
+	plan() // starts it
+	for b.Loop() {
+		plan()
+	}
+}
+
+// BenchmarkStart is what the first heartbeat pays on top.
+func BenchmarkStart(b *testing.B) {
+	dir := pluginsDir(b)
+	for b.Loop() {
+		h, err := NewHost(Options{Dir: dir, Verify: trusted})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := h.Describe(context.Background(), "process"); err != nil {
+			b.Fatal(err)
+		}
+		h.Close()
+	}
+}

@@ -1,0 +1,210 @@
+package plugins
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/agent-launcher/agent-launcher/plugins/adapter"
+)
+
+func TestPluginsThatDoNotStart(t *testing.T) {
+	const limit = 1500 * time.Millisecond
+	h := newHost(t, func(o *Options) { o.startTimeout = limit })
+	var wg sync.WaitGroup
+	for name, want := range map[string]string{
+		"garbage":   "hello, world",
+		"exit":      "it ended (exit status 3) before it answered; it said: cannot find my library",
+		"silent":    "no answer within",
+		"tcp":       "listens elsewhere",
+		"elsewhere": "listens elsewhere",
+		"mute":      "no answer within",
+		"deaf":      "no answer within",
+		"flood":     "cannot start",
+	} {
+		wg.Go(func() {
+			began := time.Now()
+			_, err := h.Describe(context.Background(), name)
+			var e *Error
+			if !errors.As(err, &e) || e.Kind != KindStart || e.Plugin != name || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v", name, err)
+			}
+			if strings.ContainsAny(err.Error(), "\n\x1b") || len(err.Error()) > 2*maxMessage {
+				t.Errorf("%s: error is not fit to show: %q", name, err)
+			}
+			if took := time.Since(began); took > limit+time.Second {
+				t.Errorf("%s: took %v", name, took)
+			}
+		})
+	}
+	wg.Wait()
+	if pids := h.PIDs(); len(pids) != 0 {
+		t.Errorf("still running: %v", pids)
+	}
+}
+
+func TestCallsThatFail(t *testing.T) {
+	h := newHost(t, func(o *Options) { o.CallTimeout = time.Second })
+	pid := pidOf(t, h, "pid")
+	for _, test := range []struct {
+		plugin, do string
+		kind       Kind
+		want       string
+	}{
+		{"obey", "panic", KindCall, "the adapter panicked: as told"},
+		{"obey", "hang", KindCall, "Plan was not answered in time"},
+		{"obey", "big", KindAnswer, "above 4194304 bytes"},
+		{"big", "", KindAnswer, "above 4194304 bytes"},
+		{"big", "describe", KindCall, "the plugin has no Describe"},
+	} {
+		var err error
+		if test.do == "describe" {
+			_, err = h.Describe(context.Background(), test.plugin)
+		} else {
+			_, err = h.Plan(context.Background(), test.plugin, do(test.do))
+		}
+		var e *Error
+		if !errors.As(err, &e) || e.Kind != test.kind || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s %s: %v", test.plugin, test.do, err)
+		}
+	}
+	if again := pidOf(t, h, "pid"); again != pid {
+		t.Errorf("these ended the plugin: %d, then %d", pid, again)
+	}
+}
+
+// TestNoBroker: go-plugin's broker would let a plugin fill the host's memory.
+func TestNoBroker(t *testing.T) {
+	h := newHost(t)
+	plan, err := h.Plan(context.Background(), "streams", do(""))
+	if err != nil || len(plan.Argv) != 2 || plan.Argv[1] != "/plugin.GRPCStdio/StreamStdio" {
+		t.Errorf("streams: %v %v", plan, err)
+	}
+}
+
+func TestProblemsTravel(t *testing.T) {
+	h := newHost(t)
+	_, err := h.Plan(context.Background(), "obey", do("problems"))
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok || len(joined.Unwrap()) != 2 {
+		t.Fatalf("%v", err)
+	}
+	first, second := joined.Unwrap()[0].(*Error), joined.Unwrap()[1].(*Error)
+	if first.Field != "model" || first.Hint != "name one" || second.Message != "and so on" || second.Kind != KindConfig {
+		t.Errorf("%+v, %+v", first, second)
+	}
+}
+
+func TestCrashThenNewProcess(t *testing.T) {
+	h := newHost(t)
+	pid := pidOf(t, h, "pid")
+	for range 3 {
+		_, err := h.Plan(context.Background(), "obey", do("crash"))
+		if err == nil || !strings.Contains(err.Error(), "the plugin ended (exit status 7) during Plan") {
+			t.Errorf("crash: %v", err)
+		}
+		next := pidOf(t, h, "pid")
+		if next == pid {
+			t.Errorf("the same process: %d", pid)
+		}
+		pid = next
+	}
+}
+
+func TestCrashLoopIsNotHot(t *testing.T) {
+	verified := 0
+	h := newHost(t, func(o *Options) { o.Verify = func(string) error { verified++; return nil } })
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	for ctx.Err() == nil {
+		if _, err := h.Plan(ctx, "exit", do("")); err == nil {
+			t.Fatal("a plugin that exits has planned")
+		}
+	}
+	h.Close()
+	// 0, 0.1, 0.3, 0.7 s, with a fifth less for chance
+	if verified < 2 || verified > 5 {
+		t.Errorf("started %d times in a second", verified)
+	}
+}
+
+func TestStoppedPluginIsReplaced(t *testing.T) {
+	h := newHost(t, func(o *Options) { o.CallTimeout = 500 * time.Millisecond })
+	pid := pidOf(t, h, "pid")
+	if _, err := h.Plan(context.Background(), "obey", do("stop")); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("stopped: %v", err)
+	}
+	eventually(t, "the stopped plugin is ended", func() bool { return len(h.PIDs()) == 0 })
+	if next := pidOf(t, h, "pid"); next == pid {
+		t.Errorf("the same process: %d", pid)
+	}
+}
+
+func TestCallerGivesUp(t *testing.T) {
+	h := newHost(t)
+	pid := pidOf(t, h, "pid")
+	ctx, cancel := context.WithCancel(context.Background())
+	answer := make(chan error)
+	go func() { _, err := h.Plan(ctx, "obey", do("hang")); answer <- err }()
+	cancel()
+	if err := <-answer; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if again := pidOf(t, h, "pid"); again != pid {
+		t.Errorf("ended: %d, then %d", pid, again)
+	}
+}
+
+// TestCloseEndsEverything closes under a hung call, a stopped plugin and
+// children that hold the plugin's output open. newHost's cleanup has the rest
+// of the checks.
+func TestCloseEndsEverything(t *testing.T) {
+	for _, state := range []string{"hang", "stop", "start"} {
+		t.Run(state, func(t *testing.T) {
+			h := newHost(t)
+			child := pidOf(t, h, "fork")
+			answer := make(chan error, 1)
+			plugin := "obey"
+			if state == "start" {
+				plugin = "silent"
+			}
+			go func() { _, err := h.Plan(context.Background(), plugin, do(state)); answer <- err }()
+			if state == "stop" {
+				eventually(t, "the plugin is stopped", func() bool { return stopped(h.PIDs()["obey"]) })
+			}
+			h.Close()
+			if err := <-answer; err == nil {
+				t.Error("the call under way has succeeded")
+			}
+			eventually(t, "the child is gone", func() bool { return gone(child) })
+		})
+	}
+}
+
+func TestEscapedChildDoesNotHoldTheHost(t *testing.T) {
+	h := newHost(t)
+	child := pidOf(t, h, "escape")
+	t.Cleanup(func() { _ = syscall.Kill(child, syscall.SIGKILL) })
+	if _, err := h.Plan(context.Background(), "obey", do("crash")); err == nil {
+		t.Error("no crash")
+	}
+	pidOf(t, h, "pid")
+	began := time.Now()
+	h.Close() // while the child still has the output of the first process
+	if took := time.Since(began); took > closeGrace {
+		t.Errorf("Close took %v", took)
+	}
+}
+
+func TestHugeRequestIsRefused(t *testing.T) {
+	h := newHost(t)
+	_, err := h.Plan(context.Background(), "obey", adapter.PlanRequest{Config: make([]byte, adapter.MaxMessageSize)})
+	var e *Error
+	if !errors.As(err, &e) || e.Kind != KindConfig || len(h.PIDs()) != 0 {
+		t.Error(err)
+	}
+}

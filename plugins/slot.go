@@ -1,0 +1,175 @@
+package plugins
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+)
+
+// slot is the place of one plugin: at most one process at a time.
+//
+//	join ─▶ start (after a pause, if there was one before) ─▶ up ─▶ over
+//	          └────────────── failed ────────────────────────────────▲
+type slot struct {
+	cur   *start // the last one
+	pause *backoff.ExponentialBackOff
+}
+
+// start is one attempt to have a process, and its whole life.
+type start struct {
+	done chan struct{} // closed when the fields below are set
+	inst *instance
+	err  error // *Error
+	at   time.Time
+}
+
+// A plugin that ran for this long was not in a crash loop.
+const stable = time.Minute
+
+// newPause starts at 0.1 s and stays below the time that a call has, so that
+// calls wait for a plugin that often dies and are not refused.
+func newPause() *backoff.ExponentialBackOff {
+	return &backoff.ExponentialBackOff{
+		InitialInterval:     100 * time.Millisecond,
+		MaxInterval:         5 * time.Second,
+		Multiplier:          2,
+		RandomizationFactor: 0.2,
+	}
+}
+
+// get returns the running plugin, started if need be.
+func (h *Host) get(ctx context.Context, name string) (*instance, error) {
+	st, err := h.join(name)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case <-st.done:
+		return st.inst, st.err
+	case <-ctx.Done():
+		return nil, &Error{Plugin: name, Kind: KindStart, Message: "not started in time", cause: ctx.Err()}
+	}
+}
+
+// join returns the start that all callers share: the one that is under way or
+// up, or a new one.
+func (h *Host) join(name string) (*start, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.ctx.Err() != nil {
+		return nil, closedError(name)
+	}
+	s := h.slots[name]
+	if s == nil {
+		if _, err := h.find(name); err != nil {
+			return nil, err
+		}
+		s = &slot{pause: newPause()}
+		h.slots[name] = s
+	}
+	if s.cur != nil && !s.cur.over() {
+		return s.cur, nil
+	}
+	delay := s.delay()
+	st := &start{done: make(chan struct{})}
+	s.cur = st
+	h.wg.Go(func() { h.run(name, st, delay) })
+	return st, nil
+}
+
+// delay is how long the next start must wait.
+func (s *slot) delay() time.Duration {
+	if s.cur == nil {
+		return 0
+	}
+	ended := s.cur.at
+	if s.cur.inst != nil {
+		ended = s.cur.inst.proc.ended
+	}
+	if ended.Sub(s.cur.at) > stable {
+		s.pause.Reset()
+	}
+	return s.pause.NextBackOff() - time.Since(ended)
+}
+
+// over reports whether the attempt failed or its process ended.
+func (st *start) over() bool {
+	select {
+	case <-st.done:
+		return st.err != nil || !st.inst.proc.alive()
+	default:
+		return false
+	}
+}
+
+// up reports whether there is a process that answers.
+func (st *start) up() bool {
+	select {
+	case <-st.done:
+		return st.err == nil && st.inst.proc.alive()
+	default:
+		return false
+	}
+}
+
+// run is the life of one process, from the pause before it to the last trace.
+func (h *Host) run(name string, st *start, delay time.Duration) {
+	timer := time.NewTimer(max(delay, 0))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		st.inst, st.err = h.start(name)
+	case <-h.ctx.Done():
+		st.err = closedError(name)
+	}
+	st.at = time.Now()
+	close(st.done)
+	if st.err != nil {
+		return
+	}
+	select {
+	case <-st.inst.proc.gone.Done():
+	case <-h.ctx.Done():
+	}
+	st.inst.close()
+}
+
+// start makes a process that has answered once.
+func (h *Host) start(name string) (*instance, error) {
+	path, err := h.find(name)
+	if err != nil {
+		return nil, err
+	}
+	if err := h.opts.Verify(path); err != nil {
+		return nil, &Error{Plugin: name, Kind: KindStart, Message: "not to be trusted: " + clean(err.Error(), maxMessage)}
+	}
+	inst := newInstance(name, path, &h.opts)
+	ctx, cancel := context.WithTimeout(h.ctx, h.opts.startTimeout)
+	defer cancel()
+	if err := inst.connect(ctx); err != nil {
+		expired, exit := ctx.Err(), inst.proc.exitByItself()
+		inst.close()
+		return nil, h.startError(name, inst, err, expired, exit)
+	}
+	return inst, nil
+}
+
+func (h *Host) startError(name string, inst *instance, err, expired error, exit string) error {
+	e := &Error{Plugin: name, Kind: KindStart, Hint: "is it an adapter plugin, built for this machine?"}
+	switch {
+	case h.ctx.Err() != nil:
+		return closedError(name)
+	case exit != "":
+		e.Message = fmt.Sprintf("cannot start: it ended (%s) before it answered", exit)
+	case expired != nil:
+		e.Message, e.cause = fmt.Sprintf("cannot start: no answer within %v", h.opts.startTimeout), expired
+	default:
+		e.Message = "cannot start: " + clean(err.Error(), maxMessage)
+	}
+	if said := clean(string(inst.stderr.buf), tailSize); said != "" {
+		e.Message += "; it said: " + said
+	}
+	return e
+}

@@ -1,0 +1,232 @@
+package sandbox_test
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sort"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/agent-launcher/agent-launcher/internal/testbin"
+	"github.com/agent-launcher/agent-launcher/protocol"
+	"github.com/agent-launcher/agent-launcher/protocol/seal"
+	"github.com/agent-launcher/agent-launcher/sandbox"
+)
+
+// host is an agent host: the real stage and a host key that it made.
+type host struct {
+	*sandbox.Sandbox
+	stage  string
+	dir    string // every user may enter it
+	key    string
+	public []byte
+}
+
+func newHost(t testing.TB) *host {
+	t.Helper()
+	h := &host{stage: testbin.Build(t).Stage, dir: publicDir(t)}
+	h.key = filepath.Join(h.dir, "host.key")
+	h.public = keygen(t, h.stage, h.key)
+	h.Sandbox = sandbox.New(h.stage, h.key)
+	return h
+}
+
+func keygen(t testing.TB, stage, path string) []byte {
+	t.Helper()
+	line, err := exec.Command(stage, "keygen", "--out", path).Output()
+	if err != nil {
+		t.Fatalf("keygen: %v", err)
+	}
+	public, err := protocol.ParseKey(protocol.PublicKeyPrefix, string(line), protocol.PublicKeySize)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return public
+}
+
+// publicDir is a t.TempDir that agents of other users can enter.
+func publicDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "agent-launcher-sandbox-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func meta() protocol.Meta {
+	return protocol.Meta{
+		BundleID: "bundle-1", CompanyID: "company-1", AgentID: "agent-1", HostID: "host-1",
+		Nonce: bytes.Repeat([]byte{7}, protocol.NonceSize), ExpiresAt: time.Now().Add(time.Hour).Unix(),
+	}
+}
+
+func (h *host) seal(t testing.TB, secrets map[string]string) *protocol.Bundle {
+	t.Helper()
+	bundle, err := seal.Seal(h.public, meta(), values(secrets))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bundle
+}
+
+func values(secrets map[string]string) []seal.Value {
+	var out []seal.Value
+	for name, value := range secrets {
+		out = append(out, seal.Value{Name: name, SecretID: "secret-of-" + name, Version: 1, Bytes: []byte(value)})
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].Name < out[j].Name })
+	return out
+}
+
+// command is a launch spec with the customary PATH and nothing else.
+func command(argv ...string) sandbox.LaunchSpec {
+	return sandbox.LaunchSpec{Agent: "tester", Argv: argv, Dir: "/", Env: map[string]string{"PATH": "/usr/local/bin:/usr/bin:/bin"}}
+}
+
+// self is this test binary in the role of role.
+func self(t testing.TB, role string, args ...string) []string {
+	t.Helper()
+	path, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append([]string{path, role}, args...)
+}
+
+// publicSelf is a copy of this test binary that every user can execute: go
+// test links it into a directory that only ours can enter. cp writes it,
+// because a child that this process forks meanwhile would keep it open for
+// writing and execve would answer ETXTBSY.
+func publicSelf(t testing.TB, h *host, role string, args ...string) []string {
+	t.Helper()
+	argv := self(t, role, args...)
+	path := filepath.Join(h.dir, "test-binary")
+	if _, err := os.Stat(path); err != nil {
+		if out, err := exec.Command("cp", argv[0], path).CombinedOutput(); err != nil {
+			t.Fatalf("cp: %v: %s", err, out)
+		}
+		if err := os.Chmod(path, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	argv[0] = path
+	return argv
+}
+
+// deadline is how long a test waits for what takes milliseconds.
+const deadline = 15 * time.Second
+
+func withDeadline(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), deadline)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func (h *host) start(t testing.TB, spec sandbox.LaunchSpec, bundle *protocol.Bundle) *sandbox.Process {
+	t.Helper()
+	p, err := h.Start(spec, bundle, sandbox.Policy{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Cancel)
+	return p
+}
+
+// run lets an agent run to its end and returns all it printed.
+func (h *host) run(t testing.TB, spec sandbox.LaunchSpec, bundle *protocol.Bundle, policy sandbox.Policy) (string, sandbox.Exit) {
+	t.Helper()
+	p, err := h.Start(spec, bundle, policy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Cancel)
+	return finish(t, p)
+}
+
+func finish(t testing.TB, p *sandbox.Process) (string, sandbox.Exit) {
+	t.Helper()
+	if err := p.Release(); err != nil {
+		t.Fatal(err)
+	}
+	out := readAll(t, p)
+	exit, err := p.Wait(withDeadline(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out, exit
+}
+
+func readAll(t testing.TB, p *sandbox.Process) string {
+	t.Helper()
+	if err := p.Output.SetReadDeadline(time.Now().Add(deadline)); err != nil {
+		t.Fatal(err)
+	}
+	out, err := io.ReadAll(p.Output)
+	if err != nil {
+		t.Fatalf("output: %v after %q", err, out)
+	}
+	return string(out)
+}
+
+// must runs an agent that has to succeed.
+func (h *host) must(t testing.TB, spec sandbox.LaunchSpec, bundle *protocol.Bundle) string {
+	t.Helper()
+	out, exit := h.run(t, spec, bundle, sandbox.Policy{})
+	if exit != (sandbox.Exit{Known: true}) {
+		t.Fatalf("%v: %s", exit, out)
+	}
+	return out
+}
+
+// procStatus is a /proc/PID/status as a map.
+func procStatus(text string) map[string]string {
+	out := map[string]string{}
+	for line := range strings.Lines(text) {
+		if name, value, ok := strings.Cut(line, ":"); ok {
+			out[name] = strings.Join(strings.Fields(value), " ")
+		}
+	}
+	return out
+}
+
+// poll waits until done, for what the kernel tells nobody.
+func poll(t testing.TB, what string, done func() bool) {
+	t.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(deadline); !done(); <-tick.C {
+		if time.Now().After(end) {
+			t.Fatalf("%s: not within %s", what, deadline)
+		}
+	}
+}
+
+// ended reports whether pid is no more, or a zombie.
+func ended(pid int) bool {
+	data, err := os.ReadFile(procPath(pid, "status"))
+	return err != nil || strings.HasPrefix(procStatus(string(data))["State"], "Z")
+}
+
+func asUser(uid uint32) *syscall.SysProcAttr {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+}
+
+func runQuietly(argv ...string) error { return exec.Command(argv[0], argv[1:]...).Run() }
