@@ -2,7 +2,9 @@ package launcher
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"os"
 	"time"
 
@@ -13,7 +15,7 @@ import (
 )
 
 // Logs sends an agent's output to a socket, see control.Daemon.
-func (d *Daemon) Logs(name string, follow bool) (func(context.Context, *os.File) error, error) {
+func (d *Daemon) Logs(name string, follow bool) (func(context.Context, *net.UnixConn) error, error) {
 	a := d.agents.get(name)
 	records, err := d.store.List(name)
 	if err != nil {
@@ -22,7 +24,7 @@ func (d *Daemon) Logs(name string, follow bool) (func(context.Context, *os.File)
 	if a == nil && len(records) == 0 {
 		return nil, fmt.Errorf("%w: %s", control.ErrNoAgent, name)
 	}
-	return func(ctx context.Context, socket *os.File) error {
+	return func(ctx context.Context, socket *net.UnixConn) error {
 		if last := lastDone(records); last != nil {
 			if err := d.send(ctx, last, socket, func() bool { return false }); err != nil {
 				return err
@@ -41,7 +43,7 @@ const followPause = 200 * time.Millisecond
 
 // send moves a log into a socket with sendfile(2), in the kernel. While more
 // says so it waits for the log to grow.
-func (d *Daemon) send(ctx context.Context, rec *runs.Record, socket *os.File, more func() bool) error {
+func (d *Daemon) send(ctx context.Context, rec *runs.Record, socket *net.UnixConn, more func() bool) error {
 	log, err := d.store.OpenLog(rec.Agent, rec.RunID)
 	if err != nil {
 		return fmt.Errorf("cannot read log: %w", err)
@@ -63,14 +65,21 @@ func (d *Daemon) send(ctx context.Context, rec *runs.Record, socket *os.File, mo
 	}
 }
 
-func sendAll(socket, log *os.File) error {
+// sendAll sends what there is of the log from its offset on. The socket stays
+// in the poller: a peer that reads nothing blocks a goroutine, not a thread.
+func sendAll(socket *net.UnixConn, log *os.File) error {
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return err
+	}
 	for {
-		n, err := unix.Sendfile(int(socket.Fd()), int(log.Fd()), nil, 1<<20)
-		if err == unix.EINTR {
-			continue
-		}
-		if n == 0 || err != nil {
-			return err
+		n := 0
+		werr := raw.Write(func(fd uintptr) bool {
+			n, err = unix.Sendfile(int(fd), int(log.Fd()), nil, 1<<20)
+			return err != unix.EAGAIN && err != unix.EINTR
+		})
+		if werr != nil || err != nil || n == 0 {
+			return errors.Join(werr, err)
 		}
 	}
 }

@@ -25,6 +25,7 @@ func TestPluginsThatDoNotStart(t *testing.T) {
 		"mute":      "no answer within",
 		"deaf":      "no answer within",
 		"flood":     "cannot start",
+		"text":      "exec format error",
 	} {
 		wg.Go(func() {
 			began := time.Now()
@@ -48,7 +49,7 @@ func TestPluginsThatDoNotStart(t *testing.T) {
 }
 
 func TestCallsThatFail(t *testing.T) {
-	h := newHost(t, func(o *Options) { o.CallTimeout = time.Second })
+	h := newHost(t)
 	pid := pidOf(t, h, "pid")
 	for _, test := range []struct {
 		plugin, do string
@@ -61,12 +62,17 @@ func TestCallsThatFail(t *testing.T) {
 		{"big", "", KindAnswer, "above 4194304 bytes"},
 		{"big", "describe", KindCall, "the plugin has no Describe"},
 	} {
+		ctx, cancel := context.Background(), func() {}
+		if test.do == "hang" {
+			ctx, cancel = context.WithTimeout(ctx, 300*time.Millisecond)
+		}
 		var err error
 		if test.do == "describe" {
-			_, err = h.Describe(context.Background(), test.plugin)
+			_, err = h.Describe(ctx, test.plugin)
 		} else {
-			_, err = h.Plan(context.Background(), test.plugin, do(test.do))
+			_, err = h.Plan(ctx, test.plugin, do(test.do))
 		}
+		cancel()
 		var e *Error
 		if !errors.As(err, &e) || e.Kind != test.kind || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s %s: %v", test.plugin, test.do, err)
@@ -133,9 +139,11 @@ func TestCrashLoopIsNotHot(t *testing.T) {
 }
 
 func TestStoppedPluginIsReplaced(t *testing.T) {
-	h := newHost(t, func(o *Options) { o.CallTimeout = 500 * time.Millisecond })
+	h := newHost(t)
 	pid := pidOf(t, h, "pid")
-	if _, err := h.Plan(context.Background(), "obey", do("stop")); !errors.Is(err, context.DeadlineExceeded) {
+	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+	defer cancel()
+	if _, err := h.Plan(ctx, "obey", do("stop")); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("stopped: %v", err)
 	}
 	eventually(t, "the stopped plugin is ended", func() bool { return len(h.PIDs()) == 0 })

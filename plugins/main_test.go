@@ -53,6 +53,7 @@ func build() {
 		built.err = fmt.Errorf("%v: %s", err, out)
 		return
 	}
+	built.err = os.WriteFile(filepath.Join(built.dir, "text"), []byte("no program\n"), 0o755)
 	for _, name := range hostiles {
 		if err := os.Link(filepath.Join(built.dir, "hostile"), filepath.Join(built.dir, name)); err != nil {
 			built.err = err

@@ -21,8 +21,8 @@ type slot struct {
 type start struct {
 	done chan struct{} // closed when the fields below are set
 	inst *instance
-	err  error // *Error
-	at   time.Time
+	err  error     // *Error
+	at   time.Time // of success or failure
 }
 
 // A plugin that ran for this long was not in a crash loop.

@@ -37,7 +37,7 @@ func FormatKey(prefix string, key []byte) string {
 func ParseKey(prefix, line string, size int) ([]byte, error) {
 	name := strings.TrimSuffix(prefix, ":")
 	if strings.HasPrefix(line, PrivateKeyPrefix) && prefix != PrivateKeyPrefix {
-		return nil, fmt.Errorf("this is a private key: give the %s line that keygen printed, and make a new key if this one has left its host", name)
+		return nil, fmt.Errorf("this is a private key: give the public %s line instead, and make a new key if this one has left its host", name)
 	}
 	rest, ok := strings.CutPrefix(strings.TrimSpace(line), prefix)
 	if !ok {

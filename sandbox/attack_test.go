@@ -3,6 +3,7 @@ package sandbox_test
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -19,7 +20,39 @@ func TestNeighbourCannotLookIntoTheStage(t *testing.T) {
 	if s.Error != "" {
 		t.Fatal(s.Error)
 	}
+	// A program that its user may read is open until it closes itself, which
+	// the stage does first of all. From then on its files in /proc are root's.
+	poll(t, "the stage is not dumpable", func() bool {
+		var st unix.Stat_t
+		return unix.Stat(procPath(s.PID, "environ"), &st) == nil && st.Uid == 0
+	})
 	allFail(t, h.attack(t, s.PID, ordinaryUID))
+}
+
+// TestUnreadableStage: installed 0711, the stage is closed to its own user from
+// its first instruction, and works.
+func TestUnreadableStage(t *testing.T) {
+	needRoot(t)
+	h := newHost(t)
+	stage := filepath.Join(h.dir, "stage")
+	if out, err := exec.Command("cp", h.stage, stage).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if err := os.Chmod(stage, 0o711); err != nil {
+		t.Fatal(err)
+	}
+	h.stage = stage
+	bundle := h.seal(t, map[string]string{"TOKEN": "value"})
+	s := h.startElsewhere(t, order{Spec: command("/bin/true")}, bundle)
+	allFail(t, h.attack(t, s.PID, ordinaryUID))
+
+	s = h.startElsewhere(t, order{Spec: command("/bin/cat", "/proc/self/environ"), Release: true}, bundle)
+	if s.Error != "" {
+		t.Fatal(s.Error)
+	}
+	if got, err := s.out.ReadString('v'); !strings.HasSuffix(got, "TOKEN=v") {
+		t.Errorf("%q, %v", got, err)
+	}
 }
 
 // TestAttacksWork: the same attempts succeed against a process that does not

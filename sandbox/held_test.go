@@ -55,13 +55,17 @@ func (h *host) startRaw(t testing.TB, spec []byte, full bool) *raw {
 		t.Fatal(err)
 	}
 	r := &raw{pid: pid, goPipe: os.NewFile(uintptr(goPipe[1]), "go"), status: status[0]}
-	t.Cleanup(func() {
-		r.goPipe.Close()
-		_ = syscall.Kill(pid, syscall.SIGKILL)
-		_, _ = syscall.Wait4(pid, nil, 0, nil)
-		unix.Close(r.status)
-	})
+	t.Cleanup(r.end)
 	return r
+}
+
+func (r *raw) end() {
+	if r.goPipe.Close() != nil { // it was called before
+		return
+	}
+	_ = syscall.Kill(r.pid, syscall.SIGKILL)
+	_, _ = syscall.Wait4(r.pid, nil, 0, nil)
+	unix.Close(r.status)
 }
 
 func openFD(t testing.TB, path string) uintptr {

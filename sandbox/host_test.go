@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sort"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -230,3 +231,9 @@ func asUser(uid uint32) *syscall.SysProcAttr {
 }
 
 func runQuietly(argv ...string) error { return exec.Command(argv[0], argv[1:]...).Run() }
+
+// atoi is 0 for what is no number.
+func atoi(s string) int {
+	n, _ := strconv.Atoi(s)
+	return n
+}

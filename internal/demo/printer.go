@@ -22,10 +22,11 @@ func newPrinter(f *os.File) *printer {
 
 // SGR parameters, ECMA-48.
 const (
-	bold  = "1"
-	dim   = "2"
-	red   = "31"
-	green = "32"
+	bold   = "1"
+	dim    = "2"
+	red    = "31"
+	green  = "32"
+	yellow = "33"
 )
 
 func (p *printer) paint(sgr, text string) string {
@@ -39,11 +40,19 @@ func (p *printer) title(text string) { fmt.Fprintln(p.out, p.paint(bold, text)) 
 
 // ok prints a step that held.
 func (p *printer) ok(name, format string, args ...any) {
-	mark := "ok"
-	if p.colour {
-		mark = "✓"
+	p.step(green, "✓", "ok", name, fmt.Sprintf(format, args...))
+}
+
+// skip prints a step that could not be shown here.
+func (p *printer) skip(name, format string, args ...any) {
+	p.step(yellow, "-", "--", name, fmt.Sprintf(format, args...))
+}
+
+func (p *printer) step(sgr, mark, ascii, name, text string) {
+	if !p.colour {
+		mark = ascii
 	}
-	fmt.Fprintf(p.out, "%s  %s %s\n", p.paint(green, mark), p.paint(bold, fmt.Sprintf("%-14s", name)), fmt.Sprintf(format, args...))
+	fmt.Fprintf(p.out, "%s  %s %s\n", p.paint(sgr, mark), p.paint(bold, fmt.Sprintf("%-14s", name)), text)
 }
 
 // note prints a line below a step.

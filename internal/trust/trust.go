@@ -18,32 +18,46 @@ func (e *Error) Error() string { return e.message }
 // Hint says what to do.
 func (e *Error) Hint() string { return e.hint }
 
-// Check reports why the file at path, or a directory on the way to it, could
-// be changed by anyone but root and our own user. A root-owned directory with
-// the sticky bit, as /tmp, is accepted.
+// maxLinks is the kernel's own limit, path_resolution(7).
+const maxLinks = 40
+
+// Check reports why the file at path could be changed, or replaced by another,
+// by anyone but root and our own user. It walks the path as the kernel does:
+// every directory and every link on the way, and what each link leads to,
+// must be trusted. A root-owned directory with the sticky bit, as /tmp, is
+// accepted.
 func Check(path string) error {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return fmt.Errorf("cannot check %s: %w", path, err)
 	}
-	real, err := filepath.EvalSymlinks(abs)
-	if err != nil {
-		return fmt.Errorf("cannot check %s: %w", path, err)
+	at, rest := "/", strings.Split(abs[1:], "/")
+	if err := checkOne(at); err != nil {
+		return err
 	}
-	for _, p := range []string{abs, real} {
-		if err := checkChain(p); err != nil {
+	for links := 0; len(rest) > 0; {
+		step := rest[0]
+		rest = rest[1:]
+		next := filepath.Join(at, step) // at holds no link, so ".." is what it says
+		if step == "" || step == "." || step == ".." {
+			at = next
+			continue
+		}
+		if err := checkOne(next); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-func checkChain(path string) error {
-	parts := strings.Split(strings.TrimPrefix(path, "/"), "/")
-	for i := len(parts); i >= 0; i-- {
-		if err := checkOne("/" + filepath.Join(parts[:i]...)); err != nil {
-			return err
+		target, err := os.Readlink(next)
+		if err != nil { // no link
+			at = next
+			continue
 		}
+		if links++; links > maxLinks {
+			return fmt.Errorf("cannot check %s: too many links", path)
+		}
+		if filepath.IsAbs(target) {
+			at = "/"
+		}
+		rest = append(strings.Split(target, "/"), rest...)
 	}
 	return nil
 }

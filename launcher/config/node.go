@@ -2,9 +2,9 @@ package config
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -44,19 +44,28 @@ func (d *document) parse() *node {
 	dec := jsontext.NewDecoder(bytes.NewReader(d.data))
 	n, err := d.value(dec, "$")
 	if err == nil {
-		if _, err2 := dec.ReadToken(); err2 != io.EOF {
-			d.at(dec.InputOffset(), "$", "something follows the JSON value", "")
+		if _, err = dec.ReadToken(); err == io.EOF {
+			return n
+		}
+		if err == nil {
+			d.at(dec.InputOffset()-1, "$", "something follows the JSON value", "")
 			return nil
 		}
-		return n
 	}
-	d.at(dec.InputOffset(), "$", "not JSON: "+strings.TrimPrefix(firstLine(err.Error()), "jsontext: "), "")
+	d.syntax(dec.InputOffset(), err)
 	return nil
 }
 
-func firstLine(s string) string {
-	s, _, _ = strings.Cut(s, "\n")
-	return s
+func (d *document) syntax(offset int64, err error) {
+	reason := err.Error()
+	var syntactic *jsontext.SyntacticError
+	if errors.As(err, &syntactic) {
+		offset, reason = syntactic.ByteOffset, syntactic.Err.Error()
+	}
+	if len(bytes.TrimSpace(d.data)) == 0 {
+		reason = "the file is empty"
+	}
+	d.at(offset, "$", "not JSON: "+cut(reason), "")
 }
 
 func (d *document) value(dec *jsontext.Decoder, path string) (*node, error) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -26,7 +27,7 @@ type Daemon interface {
 	// Logs finds the agent and returns a function that sends the output of its
 	// last finished run, then that of the current one, with follow until its
 	// end, to a socket.
-	Logs(agent string, follow bool) (func(ctx context.Context, socket *os.File) error, error)
+	Logs(agent string, follow bool) (func(ctx context.Context, socket *net.UnixConn) error, error)
 }
 
 // ErrNoAgent says that no agent has that name.
@@ -139,19 +140,14 @@ func logs(d Daemon, w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer conn.Close()
-	socket, err := conn.(*net.UnixConn).File()
-	if err != nil {
-		return
-	}
-	defer socket.Close()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	go func() { // the peer sends nothing more: the first read returns when it hangs up
 		_, _ = conn.Read(make([]byte, 1))
 		cancel()
 	}()
-	_, _ = socket.WriteString("HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n")
-	if err := send(ctx, socket); err != nil && ctx.Err() == nil {
-		_, _ = fmt.Fprintf(socket, "agent-launcher: %v\n", err)
+	_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n")
+	if err := send(ctx, conn.(*net.UnixConn)); err != nil && ctx.Err() == nil {
+		_, _ = fmt.Fprintf(conn, "agent-launcher: %v\n", err)
 	}
 }

@@ -44,7 +44,10 @@ func serveBig() {
 // check too, and answers none.
 func serveMute() {
 	serve(&raw{}, grpc.UnaryInterceptor(
-		func(context.Context, any, *grpc.UnaryServerInfo, grpc.UnaryHandler) (any, error) { forever(); return nil, nil }))
+		func(context.Context, any, *grpc.UnaryServerInfo, grpc.UnaryHandler) (any, error) {
+			forever()
+			return nil, nil
+		}))
 }
 
 // serveStreams makes a plugin that answers with the streams that the host has
