@@ -22,6 +22,8 @@ type Source interface {
 	// the control plane fails it waits until ctx ends. A refusal is
 	// *protocol.AgentError.
 	Resolve(ctx context.Context, a Agent) (*protocol.Bundle, error)
+	// Forget drops the bundle that is kept of an agent which is no more.
+	Forget(agentID string)
 	Status() Status
 	Close()
 }

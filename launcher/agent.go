@@ -77,6 +77,7 @@ func (a *agent) loop(ctx context.Context, after <-chan struct{}, adopted []*adop
 	for {
 		trigger, ok := a.await(ctx)
 		if !ok {
+			a.d.world.Load().source.Forget(a.id())
 			return
 		}
 		if a.due(trigger) {

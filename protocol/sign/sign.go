@@ -48,6 +48,10 @@ func Verify(key ed25519.PublicKey, data []byte, q *protocol.ResolveRequest, host
 	if err := msg.Verify([]byte(context), verifier); err != nil {
 		return nil, protocol.ErrSignature
 	}
+	// The unprotected header is outside the signature: a proxy could write there.
+	if len(msg.Headers.Unprotected) != 0 || len(msg.Headers.Protected) != 1 {
+		return nil, fmt.Errorf("%w: unknown header parameters", protocol.ErrMalformed)
+	}
 	reply, err := protocol.DecodeReply(msg.Payload)
 	if err != nil {
 		return nil, err

@@ -1,0 +1,131 @@
+package protocol_test
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/ed25519"
+	"encoding/base64"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/agent-launcher/agent-launcher/protocol"
+	"github.com/agent-launcher/agent-launcher/protocol/open"
+	"github.com/agent-launcher/agent-launcher/protocol/sign"
+)
+
+var update = flag.Bool("update", false, "write testdata anew, with new keys")
+
+// The vectors in testdata are one resolve each: what a host has (keys, the
+// request it sent, the time) and the bytes that came back. They walk the same
+// way as in production, sign.Verify and then open.Open, to the class that they
+// expect. They are text, so that another implementation can use them.
+func TestVectors(t *testing.T) {
+	if *update {
+		writeVectors(t)
+	}
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) < 30 {
+		t.Fatalf("%d vectors, %v", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			v := readVector(t, file)
+			if class, err := v.walk(t); class != v.text["expect"] {
+				t.Fatalf("%s (%v), want %s", class, err, v.text["expect"])
+			}
+		})
+	}
+}
+
+type vector struct{ text map[string]string }
+
+func readVector(t *testing.T, file string) vector {
+	t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := vector{map[string]string{}}
+	lines := bufio.NewScanner(bytes.NewReader(data))
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		key, value, ok := strings.Cut(lines.Text(), ": ")
+		if !ok {
+			t.Fatalf("%s: not KEY: VALUE: %.40q", file, lines.Text())
+		}
+		v.text[key] = value
+	}
+	return v
+}
+
+func (v vector) bytes(t *testing.T, key string) []byte {
+	t.Helper()
+	b, err := base64.StdEncoding.DecodeString(v.text[key])
+	if err != nil {
+		t.Fatalf("%s: %v", key, err)
+	}
+	return b
+}
+
+// walk is a host: it believes nothing but its own request, keys and clock.
+func (v vector) walk(t *testing.T) (string, error) {
+	t.Helper()
+	signer, err := protocol.ParseKey(protocol.SigningKeyPrefix, v.text["signing-key"], ed25519.PublicKeySize)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, err := protocol.DecodeRequest(v.bytes(t, "request"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	reply, err := sign.Verify(signer, v.bytes(t, "reply"), q, v.text["host"])
+	if err != nil {
+		return class(err), err
+	}
+	key, err := open.ParseKey([]byte(v.text["host-key"]), make([]byte, 64))
+	if err != nil {
+		return class(err), err
+	}
+	now, err := strconv.ParseInt(v.text["now"], 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := ""
+	for _, a := range reply.Agents {
+		if a.Bundle == nil {
+			continue
+		}
+		b, err := open.Open(key, a.Bundle.Meta, a.Bundle.Sealed, time.Unix(now, 0), make([]byte, a.Bundle.Meta.PlaintextSize()+1))
+		if err != nil {
+			return class(err), err
+		}
+		block += string(b)
+	}
+	if block != string(v.bytes(t, "block")) {
+		return "wrong plaintext", fmt.Errorf("%q", block)
+	}
+	return "success", nil
+}
+
+func class(err error) string {
+	for _, c := range []struct {
+		err  error
+		name string
+	}{
+		{protocol.ErrSignature, "signature"}, {protocol.ErrNonce, "nonce"}, {protocol.ErrMismatch, "mismatch"},
+		{protocol.ErrKeyID, "key-id"}, {open.ErrExpired, "expired"}, {open.ErrNotOpen, "not-open"},
+		{open.ErrStructure, "structure"}, {open.ErrKey, "key"}, {protocol.ErrMalformed, "malformed"},
+	} {
+		if errors.Is(err, c.err) {
+			return c.name
+		}
+	}
+	return "unclassified: " + err.Error()
+}
