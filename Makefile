@@ -62,7 +62,7 @@ drift: go
 
 .PHONY: bench
 bench: go gcc build build-demo # all benchmarks; BENCH=regexp picks some
-	AGENT_LAUNCHER_BIN=$(BIN) $(TEST) -run '^$$' -bench '$(BENCH)' -benchmem -timeout 10m ./...
+	AGENT_LAUNCHER_BIN=$(BIN) $(TEST) -p 1 -run '^$$' -bench '$(BENCH)' -benchmem -timeout 10m ./...
 
 .PHONY: fuzz
 fuzz: go # every fuzz target for FUZZTIME (30s) each

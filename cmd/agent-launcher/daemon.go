@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -56,8 +57,9 @@ func execCommand() *cobra.Command {
 				return err
 			}
 			code, err := launcher.Exec(cmd.Context(), path, args[0], log)
-			if code == 0 && err == nil {
-				return nil
+			var problems config.Problems
+			if code == 0 && err == nil || errors.As(err, &problems) {
+				return err
 			}
 			return exitError{code, err}
 		},

@@ -1,7 +1,9 @@
 package testbin
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -31,6 +33,9 @@ func fill(dir, prebuilt string) error {
 	if err != nil {
 		return err
 	}
+	if err := readSources(root); err != nil {
+		return err
+	}
 	for _, target := range targets {
 		out := filepath.Join(dir, target.dir) + string(filepath.Separator)
 		if err := link(root, out, target.packages); err != nil {
@@ -38,6 +43,26 @@ func fill(dir, prebuilt string) error {
 		}
 	}
 	return nil
+}
+
+// readSources looks at every Go file, so that go test knows that its cached
+// result depends on them: it sees what a test opens, not what go build does.
+func readSources(root string) error {
+	return filepath.WalkDir(root, func(path string, entry os.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // another test's
+		}
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() && path != root && (entry.Name() == "bin" || entry.Name()[0] == '.') {
+			return filepath.SkipDir
+		}
+		if filepath.Ext(path) == ".go" {
+			_, err = os.Stat(path)
+		}
+		return err
+	})
 }
 
 func link(root, out string, packages []string) error {
