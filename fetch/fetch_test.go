@@ -210,7 +210,7 @@ func TestVersionsAndCache(t *testing.T) {
 func TestOutage(t *testing.T) {
 	s := newSite(t)
 	agents := []Agent{s.agent("a", nil), s.agent("b", nil)}
-	s.set(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", 503) })
+	s.set(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusServiceUnavailable) })
 	start := time.Now()
 	var wg sync.WaitGroup
 	for _, a := range agents {
@@ -239,7 +239,7 @@ func TestOutage(t *testing.T) {
 func TestGivingUp(t *testing.T) {
 	s := newSite(t)
 	a := s.agent("a", nil)
-	s.set(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<html>secret", 500) })
+	s.set(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<html>secret", http.StatusInternalServerError) })
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
 	go func() { _, err := s.source.Resolve(ctx, a); done <- err }()

@@ -28,11 +28,11 @@ func TestHostileProxy(t *testing.T) {
 		{"answers {} as CBOR", plain(body("application/cbor", "{}")), "malformed"},
 		{"answers HTML", plain(body("text/html", "<html>sign in</html>")), "content type"},
 		{"answers nothing", plain(body("application/cbor", "")), "malformed"},
-		{"answers 500", plain(func(w http.ResponseWriter) { http.Error(w, "oops", 500) }), "500"},
-		{"answers 401", plain(func(w http.ResponseWriter) { http.Error(w, "no", 401) }), "401"},
+		{"answers 500", plain(func(w http.ResponseWriter) { http.Error(w, "oops", http.StatusInternalServerError) }), "500"},
+		{"answers 401", plain(func(w http.ResponseWriter) { http.Error(w, "no", http.StatusUnauthorized) }), "401"},
 		{"redirects", plain(func(w http.ResponseWriter) {
 			w.Header().Set("Location", "http://127.0.0.1:1/")
-			w.WriteHeader(302)
+			w.WriteHeader(http.StatusFound)
 		}), "redirect"},
 		{"answers 1 GB", plain(flood), "limit"},
 		{"replays an old reply", replay, "nonce"},
