@@ -2,9 +2,7 @@ package fetch
 
 import (
 	"crypto/rand"
-	"errors"
-	"reflect"
-	"sort"
+	"fmt"
 	"time"
 
 	"github.com/agent-launcher/agent-launcher/protocol"
@@ -12,80 +10,62 @@ import (
 
 // ask sends one request for a batch and hands out the answers. An error means
 // that nobody was answered.
-func (s *Sealed) ask(batch []*waiter) error {
-	q := s.request(batch)
+func (s *Sealed) ask(batch []*entry) error {
+	q := &protocol.ResolveRequest{Protocol: protocol.Version, Nonce: make([]byte, protocol.NonceSize)}
+	rand.Read(q.Nonce) // never fails: crypto/rand aborts the process instead
+	for _, e := range batch {
+		q.Agents = append(q.Agents, e.agent.request(e.have))
+	}
 	reply, err := s.client.resolve(s.ctx, q)
+	if s.ctx.Err() != nil { // closed: nobody waits, and the control plane is not to blame
+		return s.ctx.Err()
+	}
 	s.note(err)
 	if err != nil {
 		return err
 	}
-	answers := map[string]outcome{}
-	for i := range reply.Agents {
-		answers[q.Agents[i].AgentID] = s.accept(&q.Agents[i], &reply.Agents[i])
+	var full []*entry
+	for i, e := range batch { // Verify has matched them, entry by entry
+		if i > 0 && tooMuchAtOnce(&reply.Agents[i]) {
+			full = append(full, e)
+			continue
+		}
+		o := s.accept(e, &reply.Agents[i])
+		for _, w := range e.waiters {
+			w.reply <- o
+		}
 	}
-	for _, w := range batch {
-		w.reply <- answers[w.agent.ID]
-	}
+	s.putBack(full, time.Time{})
 	return nil
 }
 
-func (s *Sealed) request(batch []*waiter) *protocol.ResolveRequest {
-	q := &protocol.ResolveRequest{Protocol: protocol.Version, Nonce: make([]byte, protocol.NonceSize)}
-	rand.Read(q.Nonce) // never fails
-	seen := map[string]bool{}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, w := range batch {
-		if seen[w.agent.ID] {
-			continue
-		}
-		seen[w.agent.ID] = true
-		a := protocol.AgentRequest{AgentID: w.agent.ID, CompanyID: w.agent.CompanyID, Bindings: w.agent.Bindings}
-		if b := s.cache[w.agent.ID]; b != nil && fits(b, w.agent, time.Now()) {
-			a.BundleID = b.Meta.BundleID
-		}
-		q.Agents = append(q.Agents, a)
-	}
-	return q
+// tooMuchAtOnce tells a refusal that may come only from the company an agent
+// was asked with: the bundles of all did not fit into one reply. Who stands
+// first in a request had all the room, so asking again comes to an end.
+func tooMuchAtOnce(a *protocol.AgentReply) bool {
+	return len(a.Errors) == 1 && a.Errors[0].Code == protocol.CodeTooLarge && a.Errors[0].Name == ""
 }
 
-// fits reports whether a kept bundle can still be what the agent asks for.
-func fits(b *protocol.Bundle, a Agent, now time.Time) bool {
-	if b.Meta.CompanyID != a.CompanyID || now.Unix() >= b.Meta.ExpiresAt {
-		return false
-	}
-	if len(a.Bindings) == 0 {
-		return true
-	}
-	names := make([]string, len(a.Bindings))
-	for i, x := range a.Bindings {
-		names[i] = x.Name + " " + x.SecretID
-	}
-	have := make([]string, len(b.Meta.Refs))
-	for i, r := range b.Meta.Refs {
-		have[i] = r.Name + " " + r.SecretID
-	}
-	sort.Strings(names)
-	sort.Strings(have)
-	return reflect.DeepEqual(names, have)
-}
-
-// accept turns one agent's verified answer into an outcome and keeps the bundle.
-func (s *Sealed) accept(q *protocol.AgentRequest, a *protocol.AgentReply) outcome {
+// accept turns one agent's verified answer into an outcome, and keeps the
+// bundle unless nobody waits for the agent any more: it may be gone.
+func (s *Sealed) accept(e *entry, a *protocol.AgentReply) outcome {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	delete(s.cache, e.agent.ID)
+	bundle := a.Bundle
 	switch {
-	case a.Bundle != nil:
-		s.cache[q.AgentID] = a.Bundle
-		return outcome{bundle: a.Bundle}
-	case a.Unchanged != "":
-		if b := s.cache[q.AgentID]; b != nil && b.Meta.BundleID == a.Unchanged {
-			return outcome{bundle: b}
+	case len(a.Errors) > 0:
+		return outcome{err: &protocol.AgentError{AgentID: e.agent.ID, Refs: a.Errors}}
+	case a.Unchanged != "": // names the bundle that was offered: Match has seen to it
+		bundle = e.have
+		if err := recheck(bundle, e.agent, time.Now()); err != nil {
+			return outcome{err: fmt.Errorf("cannot resolve agent %q: the bundle that should still hold does not: %w", e.agent.ID, err)}
 		}
-		return outcome{err: errors.New("the bundle that still holds was dropped meanwhile")}
 	}
-	delete(s.cache, q.AgentID)
-	return outcome{err: &protocol.AgentError{AgentID: q.AgentID, Refs: a.Errors}}
+	if len(e.live()) > 0 {
+		s.cache[e.agent.ID] = bundle
+	}
+	return outcome{bundle: bundle}
 }
 
 // note keeps the status.
@@ -101,6 +81,6 @@ func (s *Sealed) note(err error) {
 	st.LastError = ""
 	if err != nil {
 		st.Attempts++
-		st.LastError = err.Error()
+		st.LastError = printable(err.Error())
 	}
 }

@@ -5,75 +5,56 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/agent-launcher/agent-launcher/protocol"
 	"github.com/agent-launcher/agent-launcher/protocol/sign"
 )
 
+// maxHeader bounds the header of a reply, bytes.
+const maxHeader = 64 << 10
+
 // client sends one resolve request and verifies the reply.
 type client struct {
 	opts Options
 	url  string
-	http *http.Client
+	// A transport, not an http.Client: it follows no redirect, keeps no cookie
+	// and does not parse a Location that nobody will visit.
+	transport *http.Transport
 }
 
 func newClient(opts Options) (*client, error) {
-	u, err := url.Parse(opts.URL)
-	if err != nil || u.Host == "" {
-		return nil, fmt.Errorf("%q is not a URL", opts.URL)
-	}
-	loopback := u.Scheme == "http" && isLoopback(u.Hostname())
-	if u.Scheme != "https" && !loopback {
-		return nil, fmt.Errorf("%s is neither https nor plain http on loopback", u.Redacted())
+	base, err := parseURL(opts.URL)
+	if err != nil {
+		return nil, err
 	}
 	roots, err := loadRoots(opts.CAFile)
 	if err != nil {
 		return nil, err
 	}
-	transport := &http.Transport{
-		Proxy:                  nil, // an environment variable must not choose who sits in the middle
-		DialContext:            dialer(loopback),
-		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
-		DisableCompression:     true,
-		ForceAttemptHTTP2:      true,
-		MaxResponseHeaderBytes: 64 << 10,
-		MaxIdleConnsPerHost:    1,
-		IdleConnTimeout:        90 * time.Second,
-	}
 	return &client{
 		opts: opts,
-		url:  strings.TrimSuffix(opts.URL, "/") + "/api/hosts/" + url.PathEscape(opts.HostID) + "/resolve",
-		http: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+		url:  strings.TrimSuffix(base.String(), "/") + "/api/hosts/" + url.PathEscape(opts.HostID) + "/resolve",
+		transport: &http.Transport{
+			Proxy:                  nil, // a variable of the environment must not choose who sits in the middle
+			DialContext:            dialer(base.Scheme == "http").DialContext,
+			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
+			DisableCompression:     true, // a reply is ciphertext, and a few bytes must not become gigabytes
+			MaxResponseHeaderBytes: maxHeader,
+			// A connection per request costs a handshake. In return none is found
+			// dead at the next heartbeat, and net/http has no idle connection
+			// whose unasked-for bytes it would print on the daemon's stderr.
+			DisableKeepAlives: true,
+			// One request at a time gains nothing from HTTP/2, whose client is much
+			// more code in front of hostile bytes: without ForceAttemptHTTP2 a
+			// transport with its own dialer speaks HTTP/1.1.
+			ForceAttemptHTTP2: false,
+		},
 	}, nil
-}
-
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
-}
-
-// dialer keeps plain http on loopback whatever a name resolves to.
-func dialer(loopback bool) func(context.Context, string, string) (net.Conn, error) {
-	d := &net.Dialer{Timeout: 10 * time.Second}
-	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		conn, err := d.DialContext(ctx, network, addr)
-		if err != nil || !loopback {
-			return conn, err
-		}
-		if a, ok := conn.RemoteAddr().(*net.TCPAddr); !ok || !a.IP.IsLoopback() {
-			return nil, errors.Join(errors.New("plain http left loopback"), conn.Close())
-		}
-		return conn, nil
-	}
 }
 
 func loadRoots(path string) (*x509.CertPool, error) {
@@ -82,33 +63,38 @@ func loadRoots(path string) (*x509.CertPool, error) {
 	}
 	pem, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("cannot read caFile: %w", err)
+		return nil, fmt.Errorf("cannot read CA file: %w", err)
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("caFile %s holds no certificate", path)
+		return nil, fmt.Errorf("CA file %s holds no certificate", path)
 	}
 	return pool, nil
 }
 
-func (c *client) close() { c.http.CloseIdleConnections() }
-
+// resolve sends q and returns the reply that answers it, signed by the pinned
+// key. No error quotes what the peer sent, nor the token.
 func (c *client) resolve(ctx context.Context, q *protocol.ResolveRequest) (*protocol.ResolveReply, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.opts.Timeout)
 	defer cancel()
-	data, err := c.send(ctx, q)
+	req, err := c.request(ctx, q)
 	if err != nil {
 		return nil, err
 	}
-	return sign.Verify(c.opts.SigningKey, data, q, c.opts.HostID)
+	resp, err := c.transport.RoundTrip(req)
+	if err != nil {
+		return nil, explain(err, c.opts.Timeout)
+	}
+	defer resp.Body.Close() // what was not read is not drained: the connection is dropped
+	return c.reply(resp, q)
 }
 
-func (c *client) send(ctx context.Context, q *protocol.ResolveRequest) ([]byte, error) {
+func (c *client) request(ctx context.Context, q *protocol.ResolveRequest) (*http.Request, error) {
 	body, err := protocol.Marshal(q)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("cannot encode request: %w", err)
 	}
-	token, err := os.ReadFile(c.opts.TokenFile)
+	token, err := readToken(c.opts.TokenFile)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read host token: %w", err)
 	}
@@ -117,35 +103,20 @@ func (c *client) send(ctx context.Context, q *protocol.ResolveRequest) ([]byte, 
 		return nil, err
 	}
 	req.Header.Set("Content-Type", protocol.ContentType)
-	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
-	resp, err := c.http.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
+	req.Header.Set("Accept", protocol.ContentType)
+	req.Header.Set("User-Agent", "agent-launcher")
+	req.Header.Set("Authorization", "Bearer "+token)
+	return req, nil
+}
+
+// reply reads and verifies what came back.
+func (c *client) reply(resp *http.Response, q *protocol.ResolveRequest) (*protocol.ResolveReply, error) {
 	if err := checkHead(resp); err != nil {
 		return nil, err
 	}
-	data, err := io.ReadAll(io.LimitReader(resp.Body, protocol.MaxReplySize+1))
+	data, err := readReply(resp.Body)
 	if err != nil {
-		return nil, fmt.Errorf("cannot read reply: %w", err)
+		return nil, explain(err, c.opts.Timeout)
 	}
-	return data, nil
-}
-
-func checkHead(resp *http.Response) error {
-	switch code := resp.StatusCode; {
-	case code >= 300 && code < 400:
-		return fmt.Errorf("the control plane answered with a redirect (%d): redirects are refused, correct controlPlane.url", code)
-	case code == http.StatusUnauthorized || code == http.StatusForbidden:
-		return fmt.Errorf("the control plane refuses this host (%d): is the token in tokenFile current, and the host not deleted?", code)
-	case code == http.StatusNotFound:
-		return fmt.Errorf("the control plane knows no such host (404): check controlPlane.hostId and url")
-	case code != http.StatusOK:
-		return fmt.Errorf("the control plane answered with status %d", code)
-	}
-	if t := resp.Header.Get("Content-Type"); t != protocol.ContentType {
-		return fmt.Errorf("the control plane answered with content type %.40q, want %s: is a proxy in the way?", t, protocol.ContentType)
-	}
-	return nil
+	return sign.Verify(c.opts.SigningKey, data, q, c.opts.HostID)
 }

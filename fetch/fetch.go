@@ -1,13 +1,24 @@
-// Package fetch gets bundles from where they come from. It verifies who signed
-// a reply and that it answers the request; it never opens a bundle.
+// Package fetch gets bundles from the control plane for the agents that are
+// due, all of them in one request at a time. It verifies who signed a reply
+// and that it answers exactly what was asked, keeps the last bundle of each
+// agent, and waits politely while the control plane fails.
+//
+// It never opens a bundle, holds no host key and no value: what it keeps and
+// returns is ciphertext. It does not decide when an agent is due, does not
+// start anything and writes no log; Status says what there is to say.
 package fetch
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"time"
 
 	"github.com/agent-launcher/agent-launcher/protocol"
 )
+
+// ErrUnavailable says that the control plane gave no good answer in time.
+var ErrUnavailable = errors.New("control plane unavailable")
 
 // Agent is what a bundle is asked for.
 type Agent struct {
@@ -16,24 +27,35 @@ type Agent struct {
 	Bindings  []protocol.Binding // none: all that the agent's record holds
 }
 
-// Source is where bundles come from.
+func (a Agent) equal(b Agent) bool {
+	return a.ID == b.ID && a.CompanyID == b.CompanyID && slices.Equal(a.Bindings, b.Bindings)
+}
+
+// Source is where bundles come from. Its methods may be called at any time
+// from any goroutine.
 type Source interface {
-	// Resolve returns the agent's bundle as the control plane holds it now. While
-	// the control plane fails it waits until ctx ends. A refusal is
+	// Resolve returns the agent's bundle as the control plane holds it now.
+	// Callers share the bundle and must not change it. While the control plane
+	// fails Resolve waits; when ctx ends first, the error wraps its cause and
+	// ErrUnavailable and says since when and why. A refusal is
 	// *protocol.AgentError.
 	Resolve(ctx context.Context, a Agent) (*protocol.Bundle, error)
-	// Forget drops the bundle that is kept of an agent which is no more.
+	// Forget drops the bundle that is kept of an agent which is no more. Calls
+	// of Resolve for it must have ended, or their ctx.
 	Forget(agentID string)
+	// Status says whether bundles can be had.
 	Status() Status
+	// Close ends the source and every Resolve, and returns when nothing of it
+	// runs any more. It may be called twice.
 	Close()
 }
 
 // Status says whether bundles can be had.
 type Status struct {
-	Reachable   bool
-	Since       time.Time // when Reachable last changed
-	LastError   string    // of the last attempt, empty if it succeeded
-	Attempts    int       // since the control plane became unreachable
-	NextAttempt time.Time // zero: none is planned
-	Requests    int64
+	Reachable   bool      // the last attempt got a good reply; false before the first
+	Since       time.Time // when Reachable last changed, or the source was made
+	LastError   string    // why the last attempt failed, printable; empty if it did not
+	Attempts    int       // failed in a row since the control plane became unreachable
+	NextAttempt time.Time // zero: none is planned, because nobody waits or nothing failed
+	Requests    int64     // attempts in all, good and bad
 }

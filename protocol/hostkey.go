@@ -44,7 +44,7 @@ func ParseKey(prefix, line string, size int) ([]byte, error) {
 		return nil, fmt.Errorf("not a key line: it must begin with %s", prefix)
 	}
 	key, err := base64.RawURLEncoding.Strict().DecodeString(rest)
-	if err != nil {
+	if err != nil || strings.ContainsAny(rest, "\r\n") { // which the decoder skips
 		return nil, fmt.Errorf("%s: not base64url without padding", name)
 	}
 	if len(key) != size {

@@ -20,6 +20,7 @@ func TestAttachFindsOnlyTheSame(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	before := openFiles(t)
 	if a.PID != p.PID {
 		t.Errorf("pid %d", a.PID)
 	}
@@ -37,6 +38,9 @@ func TestAttachFindsOnlyTheSame(t *testing.T) {
 		if _, err := sandbox.Attach(other.pid, other.start); !errors.Is(err, sandbox.ErrGone) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	if after := openFiles(t); after != before {
+		t.Errorf("%d open files, %d before", after, before)
 	}
 	p.Cancel()
 	if _, err := sandbox.Attach(p.PID, p.Start); !errors.Is(err, sandbox.ErrGone) {
@@ -56,25 +60,29 @@ func otherThread() int {
 	return 0
 }
 
-// abandoned is an agent whose launcher was killed. This process takes the
-// place of init: it becomes the agent's parent.
-func abandoned(t *testing.T, h *host, shell string) *sandbox.Attached {
+// abandoned is an agent whose launcher was killed, and the numbers that it
+// printed in its first line. This process takes the place of init: it becomes
+// the parent of the agent, and in the end of the agent's children.
+func abandoned(t *testing.T, h *host, shell string) (a *sandbox.Attached, numbers []int) {
 	t.Helper()
 	subreaper(t)
 	s := h.startElsewhere(t, order{Spec: command("sh", "-c", shell), Release: true}, nil)
 	if s.Error != "" {
 		t.Fatal(s.Error)
 	}
-	if line, err := s.out.ReadString('\n'); line != "ready\n" {
-		t.Fatalf("%q, %v", line, err)
-	}
-	s.kill()
-	a, err := sandbox.Attach(s.PID, s.Start)
+	line, err := s.out.ReadString('\n')
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, field := range strings.Fields(line) {
+		numbers = append(numbers, atoi(field))
+	}
+	s.kill()
+	if a, err = sandbox.Attach(s.PID, s.Start); err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() { a.Signal(syscall.SIGKILL) })
-	return a
+	return a, numbers
 }
 
 func subreaper(t *testing.T) {
@@ -112,7 +120,7 @@ func TestAttachedAgentEnds(t *testing.T) {
 		"by a signal": {`echo ready; exec sleep 1000`, syscall.SIGTERM, "signal: terminated"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a := abandoned(t, h, test.shell)
+			a, _ := abandoned(t, h, test.shell)
 			ctx, cancel := context.WithCancel(context.Background())
 			cancel()
 			if _, err := a.Wait(ctx); !errors.Is(err, context.Canceled) {
@@ -137,7 +145,7 @@ func TestAttachedAgentEnds(t *testing.T) {
 	}
 }
 
-// keepsExit tries it, with a child of our own.
+// keepsExit asks for the version: trying it is what the test does.
 func keepsExit() bool {
 	var name unix.Utsname
 	if err := unix.Uname(&name); err != nil {
@@ -172,21 +180,20 @@ func TestAttachedGroupIsKilled(t *testing.T) {
 		skip(t, "this kernel cannot signal a process group by its pidfd (Linux 6.9)")
 	}
 	h := newHost(t)
-	p := h.release(t, `trap "" HUP TERM; sleep 1000 & a=$!; sleep 1000 & echo $a $!; exec sleep 1000`)
-	children := pidsOf(t, p)
-	a, err := sandbox.Attach(p.PID, p.Start)
-	if err != nil {
+	a, children := abandoned(t, h, `trap "" HUP TERM; sleep 1000 & a=$!; sleep 1000 & echo $a $!; exec sleep 1000`)
+	a.Signal(syscall.SIGTERM)                                    // ignored by all
+	if err := syscall.Kill(a.PID, syscall.SIGKILL); err != nil { // the agent alone
 		t.Fatal(err)
 	}
-	if err := syscall.Kill(p.PID, syscall.SIGKILL); err != nil { // the agent alone
-		t.Fatal(err)
-	}
-	go func() { _, _ = p.Wait(context.Background()) }()
+	reap(t, a.PID)
 	if _, err := a.Wait(withDeadline(t)); err != nil {
 		t.Fatal(err)
 	}
-	for _, fd := range children {
-		poll(t, "what the agent left running is killed", func() bool { return dead(fd) })
+	for _, pid := range children {
+		poll(t, "what the agent left running is killed", func() bool {
+			got, _ := unix.Wait4(pid, nil, unix.WNOHANG, nil)
+			return got == pid
+		})
 	}
 }
 

@@ -69,6 +69,8 @@ func TestNoBundleAndEmptyBundle(t *testing.T) {
 // nothing about itself.
 func TestWhatAnAgentIs(t *testing.T) {
 	h := newHost(t)
+	ours := unix.Umask(0o077)
+	defer unix.Umask(ours)
 	p := h.start(t, command("/bin/cat", "/proc/self/status", "/proc/self/limits", "/proc/self/coredump_filter", "/proc/self/stat"),
 		h.seal(t, map[string]string{"TOKEN": "value"}))
 	out, _ := finish(t, p)

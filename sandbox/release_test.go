@@ -118,6 +118,23 @@ func TestStageIsAnotherProgram(t *testing.T) {
 	wantError(t, p.Release(), "cannot start agent tester: stage wrote 8 unexpected bytes")
 }
 
+// TestStageInheritsNothing: no variable of the launcher, where a token might
+// be, reaches the stage.
+func TestStageInheritsNothing(t *testing.T) {
+	h := newHost(t)
+	t.Setenv("AGENT_LAUNCHER_TEST_TOKEN", "the launcher's own")
+	spy := filepath.Join(h.dir, "spy")
+	script(t, spy, 0o755, "#!/bin/sh\npwd; cat /proc/$$/environ\n")
+	p, err := sandbox.New(spy, h.key).Start(command("/bin/true"), nil, sandbox.Policy{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Cancel)
+	if got := readAll(t, p); got != "/\nGOMAXPROCS=1\x00GOGC=off\x00GOTRACEBACK=none\x00" {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestCancel(t *testing.T) {
 	h := newHost(t)
 	p := h.start(t, command("/bin/true"), nil)

@@ -2,79 +2,70 @@ package config
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
-	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
-	"golang.org/x/text/language"
-	"golang.org/x/text/message"
 )
 
-// ValidateAdapterConfig checks what is the adapter's own against the schema
-// that its plugin gives.
+// ValidateAdapterConfig checks the adapter's own fields against the JSON Schema
+// that its plugin gives. It reads the file again, for the places.
 func ValidateAdapterConfig(a *Agent, schema []byte) Problems {
-	err := validate(a.AdapterConfig, schema)
-	var invalid *jsonschema.ValidationError
+	compiled, err := compile(schema)
+	if err != nil {
+		why := strings.Join(strings.Fields(err.Error()), " ") // the compiler uses many lines
+		return Problems{a.Problem("$.adapterType", "adapter "+a.AdapterType+" has an unusable schema: "+why, "this is the plugin's fault")}
+	}
+	err = validate(compiled, a.AdapterConfig)
 	if err == nil {
 		return nil
 	}
+	var invalid *jsonschema.ValidationError
 	if !errors.As(err, &invalid) {
-		return Problems{{File: a.File, Line: 1, Col: 1, Path: "$.adapterConfig", Message: fmt.Sprintf("adapter %s has an unusable schema: %v", a.AdapterType, err)}}
+		return Problems{a.Problem("$.adapterConfig", err.Error(), "")}
 	}
 	d, n := open(a.File)
 	if n == nil {
-		return d.problems
+		return d.all()
 	}
-	collect(d, n.fields["adapterConfig"], invalid)
-	return d.problems
+	own := n.byName["adapterConfig"]
+	if own == nil {
+		own = n // the file changed meanwhile: its next reading says more
+	}
+	(&findings{d: d, root: own, known: properties(compiled)}).add(invalid)
+	return d.all()
 }
 
-func validate(config, schema []byte) error {
+func compile(schema []byte) (*jsonschema.Schema, error) {
+	const name = "urn:agent-launcher:schema" // a relative one would become a path of this machine
 	parsed, err := jsonschema.UnmarshalJSON(bytes.NewReader(schema))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	c := jsonschema.NewCompiler()
 	c.UseLoader(jsonschema.SchemeURLLoader{}) // a schema cannot make the daemon read files
-	if err := c.AddResource("adapter.json", parsed); err != nil {
-		return err
+	if err := c.AddResource(name, parsed); err != nil {
+		return nil, err
 	}
-	compiled, err := c.Compile("adapter.json")
+	return c.Compile(name)
+}
+
+func validate(schema *jsonschema.Schema, data []byte) error {
+	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(data))
 	if err != nil {
 		return err
 	}
-	var v any
-	if err := json.Unmarshal(config, &v); err != nil {
-		return err
-	}
-	return compiled.Validate(v)
+	return schema.Validate(v)
 }
 
-func collect(d *document, root *node, e *jsonschema.ValidationError) {
-	if len(e.Causes) > 0 {
-		for _, c := range e.Causes {
-			collect(d, root, c)
-		}
-		return
+// properties are the keys that adapterConfig can have: those that the schema
+// knows at its top, and ours.
+func properties(s *jsonschema.Schema) []field {
+	fields := []field{{name: "env"}, {name: "timeoutSec"}, {name: "graceSec"}}
+	for name := range s.Properties {
+		fields = append(fields, field{name: name})
 	}
-	n := root
-	for _, step := range e.InstanceLocation {
-		if next := n.child(step); next != nil {
-			n = next
-		}
-	}
-	d.fault(n, "%s", strings.TrimSpace(e.ErrorKind.LocalizedString(message.NewPrinter(language.English))))
-}
-
-func (n *node) child(step string) *node {
-	if n.fields != nil {
-		return n.fields[step]
-	}
-	var i int
-	if _, err := fmt.Sscanf(step, "%d", &i); err != nil || i < 0 || i >= len(n.items) {
-		return nil
-	}
-	return n.items[i]
+	slices.SortFunc(fields, func(a, b field) int { return strings.Compare(a.name, b.name) })
+	return fields
 }

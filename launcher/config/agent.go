@@ -2,192 +2,112 @@ package config
 
 import (
 	"encoding/json"
-	"os"
 	"path/filepath"
 	"regexp"
-	"sort"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/agent-launcher/agent-launcher/protocol"
 )
 
-// Agent is one adapter file, valid.
+// Agent is one adapter file, valid. Two that are equal under reflect.DeepEqual
+// run alike.
 type Agent struct {
 	File          string
-	Name          string // of the file, without .json
+	Name          string // of the file, without .json: [A-Za-z0-9._-]{1,64}, not beginning with a dot
 	ID            string
 	CompanyID     string
-	DisplayName   string
-	AdapterType   string
-	Plain         map[string]string  // plain variables
-	Bindings      []protocol.Binding // secret refs, by name
-	AdapterConfig json.RawMessage    // what is the adapter's own
+	DisplayName   string // for people, may be empty
+	AdapterType   string // [a-z0-9_]{1,64}
+	Plain         map[string]string
+	Bindings      []protocol.Binding // secret refs of env, by name; none: all of the control plane's record
+	AdapterConfig json.RawMessage    // one object: adapterConfig without env, timeoutSec and graceSec
 	Timeout       time.Duration      // 0: none
-	Grace         time.Duration
+	Grace         time.Duration      // between SIGTERM and SIGKILL
 	Heartbeat     struct {
-		Enabled  bool
+		Enabled  bool          // whether the timer starts the agent
 		Interval time.Duration // 0: the daemon's
 	}
 	User string // empty: the daemon's own
 }
 
-var nameRule = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$`)
-
 // reading is an agent while its file is read.
 type reading struct {
 	agent    *Agent
-	own      map[string]json.RawMessage // of the adapter
-	timeout  float64
+	own      map[string]json.RawMessage // the adapter's own fields
+	timeout  float64                    // seconds, as the next two
 	grace    float64
-	enabled  bool
 	interval float64
-	seen     bool // an intervalSec
+	off      bool // by enabled or by an interval of 0
 }
 
-// LoadAgent reads one adapter file. The error is Problems.
-func LoadAgent(path string) (*Agent, error) {
-	name := strings.TrimSuffix(filepath.Base(path), ".json")
-	d, n := open(path)
-	if n == nil {
-		return nil, d.problems
-	}
-	if !nameRule.MatchString(name) {
-		d.at(0, "$", "the file's name is the agent's: letters, digits, dot, underscore and hyphen, at most 64", "")
-	}
-	r := &reading{agent: &Agent{File: path, Name: name, Plain: map[string]string{}}, own: map[string]json.RawMessage{}, grace: 15, enabled: true}
-	d.read(n, agentShape(r), nil)
-	if len(d.problems) > 0 {
-		return nil, d.problems
-	}
-	return r.finish()
+func newReading(a *Agent) *reading {
+	a.Plain = map[string]string{}
+	return &reading{agent: a, own: map[string]json.RawMessage{}, grace: 15}
 }
 
-func (r *reading) finish() (*Agent, error) {
-	a := r.agent
-	own, err := json.Marshal(r.own)
-	if err != nil {
-		return nil, err
+// LoadAgent reads one adapter file. The error is Problems. Warnings alone are
+// no error and are left out: LoadAgents has them.
+func LoadAgent(file string) (*Agent, error) {
+	a, d, _ := load(file)
+	if d.errors > 0 {
+		return nil, d.all()
 	}
-	a.AdapterConfig = own
-	a.Timeout, a.Grace = seconds(r.timeout), seconds(r.grace)
-	a.Heartbeat.Enabled = r.enabled && !(r.seen && r.interval == 0) // 0 is off, as in Paperclip
-	a.Heartbeat.Interval = seconds(r.interval)
-	sort.Slice(a.Bindings, func(i, j int) bool { return a.Bindings[i].Name < a.Bindings[j].Name })
 	return a, nil
 }
 
-func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
-
-// LoadAgents reads every adapter file of dir: the good ones, and the problems
-// of the others.
-func LoadAgents(dir string) ([]*Agent, Problems) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, Problems{{File: dir, Line: 1, Col: 1, Path: "$", Message: "cannot read adaptersDir: " + err.Error()}}
+// load reads one adapter file. The agent is whole only if the document has no
+// errors; what is known of it otherwise helps to find duplicates.
+func load(file string) (*Agent, *document, *node) {
+	name := strings.TrimSuffix(filepath.Base(file), ".json")
+	a := &Agent{File: file, Name: name}
+	r := newReading(a)
+	d, n := open(file)
+	if n == nil {
+		return a, d, nil
 	}
-	var agents []*Agent
-	var problems Problems
-	byID := map[string]string{}
-	for _, e := range entries { // sorted by name
-		if !strings.HasSuffix(e.Name(), ".json") || strings.HasPrefix(e.Name(), ".") {
-			continue
-		}
-		path := filepath.Join(dir, e.Name())
-		a, err := LoadAgent(path)
-		if err != nil {
-			problems = append(problems, err.(Problems)...)
-			continue
-		}
-		if other := byID[a.ID]; other != "" {
-			problems = append(problems, Problem{File: path, Line: 1, Col: 1, Path: "$.id", Message: "the same agent as in " + other})
-			continue
-		}
-		byID[a.ID] = path
-		agents = append(agents, a)
+	d.null = true
+	if len(name) > 64 || !regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]*$`).MatchString(name) {
+		d.note(Problem{Path: "$", Message: "the file's name is no agent's name",
+			Hint: "rename it: 1 to 64 letters, digits and . _ -, then .json"}, 0)
 	}
-	return agents, problems
+	d.read(n, agentShape(r), nil)
+	r.finish(d, n)
+	return a, d, n
 }
 
-// pasted are keys of a Paperclip agent record that mean nothing here: a record
-// can be pasted as it is.
-var pasted = []string{"role", "title", "icon", "status", "reportsTo", "capabilities", "budgetMonthlyCents", "spentMonthlyCents",
-	"permissions", "lastHeartbeatAt", "metadata", "createdAt", "updatedAt", "urlKey", "hostId", "pauseReason", "pausedAt", "defaultEnvironmentId"}
-
-func agentShape(r *reading) []field {
+func (r *reading) finish(d *document, n *node) {
 	a := r.agent
-	id := func(to *string) func(*document, *node) {
-		return func(d *document, n *node) { *to = n.str; d.id(n) }
+	own, err := json.Marshal(r.own)
+	if err != nil {
+		d.fault(n, "cannot encode adapterConfig: %v", err)
 	}
-	fields := []field{
-		{name: "$schema", typ: "string", doc: "The JSON Schema of this file, for editors."},
-		{name: "id", typ: "string", required: true, doc: "The agent's id on the control plane.", set: id(&a.ID)},
-		{name: "companyId", typ: "string", required: true, doc: "The agent's company.", set: id(&a.CompanyID)},
-		{name: "name", typ: "string", doc: "The agent's name, for people.", set: text(&a.DisplayName)},
-		{name: "adapterType", typ: "string", required: true, doc: "The plugin that says what to run.", set: text(&a.AdapterType)},
-		{name: "adapterConfig", typ: "object", required: true, doc: "What the adapter needs to know. Keys besides these are the adapter's own.",
-			sub: adapterShape(r), open: true, others: r.adapterKey},
-		{name: "runtimeConfig", typ: "object", doc: "When to run.", open: true, others: func(*document, string, *node) {}, sub: []field{
-			{name: "heartbeat", typ: "object", doc: "The agent's heartbeat. Absent: enabled at the daemon's interval.", open: true, others: r.heartbeatKey, sub: []field{
-				{name: "enabled", typ: "boolean", doc: "Whether the timer starts the agent. Default true.", set: func(_ *document, n *node) { r.enabled = n.kind == 't' }},
-				{name: "intervalSec", typ: "number", doc: "Seconds between heartbeats; 0 turns the timer off.", set: func(d *document, n *node) {
-					r.seen = true
-					number(&r.interval, 0, 86400*7, "seconds ")(d, n)
-				}},
-			}},
-		}},
-		{name: "user", typ: "string", doc: "The account that the agent runs as. Default: the daemon's own.", set: func(d *document, n *node) {
-			if a.User = n.str; n.str == "" {
-				d.fault(n, "must name an account of this host")
-			}
-		}},
-		{name: "lifecycle", typ: "string", doc: "run: each heartbeat is one short run.", schema: map[string]any{"enum": []string{"run"}}, set: only("run", "service", "lifecycle service")},
-		{name: "overlap", typ: "string", doc: "skip: a heartbeat that is due during a run is left out.", schema: map[string]any{"enum": []string{"skip"}}, set: only("skip", "replace", "overlap replace")},
-		{name: "staleGraceSec", doc: "Not built yet.", set: notBuilt("running from an earlier bundle while the control plane is down")},
-		{name: "sandbox", doc: "Not built yet.", set: notBuilt("the sandbox policy")},
+	a.AdapterConfig = own
+	a.Timeout, a.Grace = seconds(r.timeout), seconds(r.grace)
+	a.Heartbeat.Enabled, a.Heartbeat.Interval = !r.off, seconds(r.interval)
+	slices.SortFunc(a.Bindings, func(x, y protocol.Binding) int { return strings.Compare(x.Name, y.Name) })
+	if len(a.Bindings) > protocol.MaxRefs {
+		d.fault(n, "%d secret refs: one agent can have %d", len(a.Bindings), protocol.MaxRefs)
 	}
-	for _, key := range pasted {
-		fields = append(fields, field{name: key, doc: "Part of a Paperclip agent record; not used."})
-	}
-	return fields
 }
 
-func only(good, later, what string) func(*document, *node) {
-	return func(d *document, n *node) {
-		switch n.str {
-		case good:
-		case later:
-			d.fault(n, "not built yet: %s", what)
-		default:
-			d.fault(n, "must be %q", good)
+// Problem is a problem of the agent that another part of the daemon found, at
+// its place in the file: the value at the JSON path, or the nearest around it.
+func (a *Agent) Problem(path, message, hint string) Problem {
+	p := Problem{File: a.File, Line: 1, Col: 1, Path: path, Message: message, Hint: hint}
+	if d, n := open(a.File); n != nil {
+		p.Line, p.Col = d.position(n.find(path).start)
+	}
+	return p
+}
+
+// find is the node at a JSON path, or the deepest one on the way there.
+func (n *node) find(path string) *node {
+	for _, c := range slices.Concat(n.members, n.items) {
+		if rest, ok := strings.CutPrefix(path, c.path()); ok && (rest == "" || rest[0] == '.' || rest[0] == '[') {
+			return c.find(path)
 		}
 	}
-}
-
-func adapterShape(r *reading) []field {
-	return []field{
-		{name: "env", typ: "object", doc: "The agent's variables: a string, a plain value, or a secret ref.", open: true, others: r.variable, sub: []field{}},
-		{name: "timeoutSec", typ: "number", doc: "Seconds after which a run is ended; 0 is never. Default 0.", set: number(&r.timeout, 0, 86400*7, "seconds ")},
-		{name: "graceSec", typ: "number", doc: "Seconds between SIGTERM and SIGKILL. Default 15.", set: number(&r.grace, 0, 600, "seconds ")},
-	}
-}
-
-func (r *reading) adapterKey(d *document, key string, n *node) {
-	if strings.HasPrefix(key, "access.") {
-		d.at(n.offset, n.path, "access.* delivers through Paperclip's agent API, which source sealed does not have", "bind the secret under env instead")
-		return
-	}
-	r.own[key] = json.RawMessage(n.raw)
-}
-
-var heartbeatKeys = []string{"wakeOnDemand", "wakeOnAssignment", "wakeOnOnDemand", "wakeOnAutomation", "maxConcurrentRuns",
-	"skipTimerWhenNoActionableWork", "maxDailyRuns", "maxDailyCostCents", "cooldownSec"}
-
-func (r *reading) heartbeatKey(d *document, key string, n *node) {
-	for _, known := range heartbeatKeys {
-		if key == known {
-			return
-		}
-	}
-	d.fault(n, "unknown key %q", cut(key))
+	return n
 }

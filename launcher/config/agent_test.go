@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -13,17 +14,19 @@ import (
 
 const head = `{"id": "a1", "companyId": "c1", "adapterType": "process", `
 
-// A record as Paperclip's API returns it can be pasted.
+// One agent as Paperclip's API returns it, with what PATCH leaves of keys that
+// were removed.
 const pastedRecord = `{
-  "id": "6a2f41a3-c54c-4d2b-8c6c-2c8f0f2f9c11", "companyId": "c1", "name": "Proc", "role": "general", "title": null, "icon": null,
-  "status": "idle", "reportsTo": null, "capabilities": null, "adapterType": "process", "urlKey": "proc",
-  "adapterConfig": {"command": "/bin/bash", "args": ["x.sh"], "cwd": "/d", "timeoutSec": 60, "graceSec": 5,
+  "id": "6a2f41a3-c54c-4d2b-8c6c-2c8f0f2f9c11", "companyId": "c1", "name": "Proc", "urlKey": "proc", "role": "general", "title": null,
+  "icon": null, "status": "idle", "reportsTo": null, "capabilities": null, "adapterType": "process",
+  "adapterConfig": {"command": "/bin/bash", "args": ["x.sh"], "cwd": "/d", "timeoutSec": 60, "graceSec": 5, "model": null, "access.OLD": null,
     "env": {"TOKEN": {"type": "secret_ref", "secretId": "s1", "version": "latest", "projectionClass": "unclassified", "projectionAllowlistKey": null},
             "A": {"type": "secret_ref", "secretId": "s2", "version": 3}, "B": {"type": "secret_ref", "secretId": "s3"},
             "MODE": {"type": "plain", "value": "x"}, "RAW": "y"}},
-  "runtimeConfig": {"heartbeat": {"enabled": true, "intervalSec": 15, "wakeOnDemand": true, "maxConcurrentRuns": 1}},
-  "budgetMonthlyCents": 0, "spentMonthlyCents": 0, "permissions": {}, "lastHeartbeatAt": null, "metadata": null,
-  "createdAt": "2026-01-01", "updatedAt": "2026-01-01"
+  "runtimeConfig": {"heartbeat": {"enabled": true, "intervalSec": 15, "wakeOnDemand": true, "maxConcurrentRuns": 1, "maxDailyRuns": null}, "modelProfiles": {}},
+  "defaultEnvironmentId": null, "budgetMonthlyCents": 0, "spentMonthlyCents": 0, "pauseReason": null, "pausedAt": null, "errorReason": null,
+  "permissions": {"canCreateAgents": false}, "lastHeartbeatAt": null, "metadata": null, "createdAt": "2026-01-01", "updatedAt": "2026-01-01",
+  "chainOfCommand": [], "access": {"canAssignTasks": false, "grants": []}
 }`
 
 func TestPastedRecord(t *testing.T) {
@@ -44,152 +47,175 @@ func TestPastedRecord(t *testing.T) {
 	}
 }
 
+func TestAgentDefaults(t *testing.T) {
+	a, err := LoadAgent(write(t, "a.b-c_1.json", head+`"adapterConfig": {}, "lifecycle": "run", "overlap": "skip", "user": "agent", "runtimeConfig": null}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.Name != "a.b-c_1" || a.Timeout != 0 || a.Grace != 15*time.Second || a.User != "agent" || string(a.AdapterConfig) != "{}" || len(a.Bindings) > 0 {
+		t.Errorf("%+v", a)
+	}
+}
+
+// Spaces and the order of keys make no other agent.
+func TestEqualAgents(t *testing.T) {
+	file := write(t, "a.json", head+`"adapterConfig": {"a": {"x": 1}, "b": 2, "env": {"A": "1", "B": "2"}}}`)
+	one, err := LoadAgent(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(head+"\n\"adapterConfig\": {\"env\": {\"B\": \"2\",\n\"A\": \"1\"}, \"b\":2,\"a\": {\"x\":1}}}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if other, err := LoadAgent(file); err != nil || !reflect.DeepEqual(one, other) {
+		t.Errorf("%+v\n%+v\n%v", one, other, err)
+	}
+}
+
 func TestHeartbeat(t *testing.T) {
 	for _, c := range []struct {
-		text    string
-		enabled bool
+		text     string
+		enabled  bool
+		interval time.Duration
 	}{
-		{``, true},
-		{`, "runtimeConfig": {}`, true},
-		{`, "runtimeConfig": {"heartbeat": {}}`, true},
-		{`, "runtimeConfig": {"heartbeat": {"enabled": false}}`, false},
-		{`, "runtimeConfig": {"heartbeat": {"intervalSec": 0}}`, false},
+		{``, true, 0},
+		{`, "runtimeConfig": {}`, true, 0},
+		{`, "runtimeConfig": {"heartbeat": null}`, true, 0},
+		{`, "runtimeConfig": {"heartbeat": {}}`, true, 0},
+		{`, "runtimeConfig": {"heartbeat": {"intervalSec": 1.5}}`, true, 1500 * time.Millisecond},
+		{`, "runtimeConfig": {"heartbeat": {"enabled": false, "intervalSec": 15}}`, false, 15 * time.Second},
+		{`, "runtimeConfig": {"heartbeat": {"enabled": true, "intervalSec": 0}}`, false, 0},
+		{`, "runtimeConfig": {"heartbeat": {"intervalSec": 0, "enabled": true}}`, false, 0},
 	} {
 		a, err := LoadAgent(write(t, "a.json", head+`"adapterConfig": {}`+c.text+"}"))
-		if err != nil || a.Heartbeat.Enabled != c.enabled {
+		if err != nil || a.Heartbeat.Enabled != c.enabled || a.Heartbeat.Interval != c.interval {
 			t.Errorf("%s: %+v, %v", c.text, a, err)
 		}
 	}
 }
 
 func TestAgentProblems(t *testing.T) {
-	env := func(text string) string { return head + "\n\"adapterConfig\": {\"env\": {" + text + "}}}" }
-	one := func(path, says string) []place { return []place{{2, 0, "$.adapterConfig.env." + path, says}} }
 	for _, c := range []struct {
 		name, text string
-		want       []place
+		want       []want
 	}{
-		{"nothing", "{}", []place{{1, 1, "$.id", "missing"}, {1, 1, "$.companyId", "missing"}, {1, 1, "$.adapterType", "missing"}, {1, 1, "$.adapterConfig", "missing"}}},
-		{"unknown key", head + `"adapterConfig": {}, "adapterTyp": 1}`, []place{{1, 94, "$.adapterTyp", "did you mean adapterType?"}}},
-		{"not built", head + "\"adapterConfig\": {},\n\"lifecycle\": \"service\", \"overlap\": \"replace\",\n\"staleGraceSec\": 1, \"sandbox\": {}}", []place{
-			{2, 14, "$.lifecycle", "not built yet"}, {2, 36, "$.overlap", "not built yet"},
-			{3, 18, "$.staleGraceSec", "not built yet"}, {3, 32, "$.sandbox", "not built yet"}}},
-		{"access", head + "\n\"adapterConfig\": {\"access.X\": {}}}", []place{{2, 31, "$.adapterConfig.access.X", "under env"}}},
-		{"bad name", env(`"A-B": "x"`), one("A-B", "must match")},
-		{"reserved", env(`"PAPERCLIP_X": "x"`), one("PAPERCLIP_X", "reserved")},
-		{"reserved secret", env(`"PAPERCLIP_API_KEY": {"type": "secret_ref", "secretId": "s"}`), one("PAPERCLIP_API_KEY", "reserved")},
-		{"loader as plain", env(`"LD_PRELOAD": "x"`), one("LD_PRELOAD", "sandbox.allowEnv")},
-		{"loader as secret", env(`"NODE_OPTIONS": {"type": "secret_ref", "secretId": "s"}`), one("NODE_OPTIONS", "loader or interpreter")},
-		{"PATH as secret", env(`"PATH": {"type": "secret_ref", "secretId": "s"}`), one("PATH", "cannot be a secret")},
-		{"a number", env(`"A": 1`), one("A", "not a number")},
-		{"NUL", env(`"A": "x\u0000y"`), one("A", "NUL")},
-		{"the mask", env(`"A": "***REDACTED***"`), one("A", "mask")},
-		{"user secret", env(`"A": {"type": "user_secret_ref", "key": "k"}`), one("A.type", "only the real Paperclip")},
-		{"composio", env(`"A": {"type": "composio_connection", "id": "k"}`), one("A.type", "belong to Composio")},
-		{"oauth", env(`"A": {"type": "oauth_grant"}`), one("A.type", "belong to Composio")},
-		{"refresh token", env(`"A": {"type": "refresh_token"}`), one("A.type", "belong to Composio")},
-		{"unknown type", env(`"A": {"type": "vault"}`), one("A.type", "plain or secret_ref")},
-		{"no type", env(`"A": {"secretId": "s"}`), one("A", `"type"`)},
-		{"no id", env(`"A": {"type": "secret_ref"}`), one("A.secretId", "missing")},
-		{"version text", env(`"A": {"type": "secret_ref", "secretId": "s", "version": "3"}`), one("A.version", "latest")},
-		{"version zero", env(`"A": {"type": "secret_ref", "secretId": "s", "version": 0}`), one("A.version", "from 1")},
-		{"version fraction", env(`"A": {"type": "secret_ref", "secretId": "s", "version": 1.5}`), one("A.version", "from 1")},
-		{"unknown key of a ref", env(`"A": {"type": "secret_ref", "secretId": "s", "value": "hunter2"}`), one("A.value", "unknown key")},
+		{"nothing", "§§§§{}", []want{{"$.id", "is missing"}, {"$.companyId", "is missing"}, {"$.adapterType", "is missing"}, {"$.adapterConfig", "is missing"}}},
+		{"null for what is required", `{"id": §null, "companyId": "c", "adapterType": "p", "adapterConfig": §null}`, []want{
+			{"$.id", "must be a string, got null"}, {"$.adapterConfig", "must be an object, got null"}}},
+		{"ids", `{"id": §"..", "companyId": §"a\u001b[31m", "adapterType": §"../../bin/sh", "adapterConfig": {}}`, []want{
+			{"$.id", "must be an id"}, {"$.companyId", "must be an id"}, {"$.adapterType", "must be an adapter type"}}},
+		{"unknown keys", head + `"adapterConfig": {}, "adapterTyp": §1, "zzz": §2}`, []want{{"$.adapterTyp", "did you mean adapterType?"}, {"$.zzz", `unknown key "zzz"`}}},
+		{"not built", head + "\"adapterConfig\": {},\n\"lifecycle\": §\"service\", \"overlap\": §\"replace\",\n\"staleGraceSec\": §1, \"sandbox\": §null}", []want{
+			{"$.lifecycle", "not built yet: lifecycle service | this version knows run"}, {"$.overlap", "not built yet: overlap replace"},
+			{"$.staleGraceSec", "not built yet"}, {"$.sandbox", "not built yet"}}},
+		{"neither now nor later", head + `"adapterConfig": {}, "lifecycle": §"hunter2", "overlap": §"x"}`, []want{
+			{"$.lifecycle", "must be run, got a string of length 7"}, {"$.overlap", "must be skip"}}},
+		{"access", head + "\n\"adapterConfig\": {\"access.X\": §{}}}", []want{{`$.adapterConfig["access.X"]`, "bind the secret under env"}}},
+		{"durations", head + `"adapterConfig": {"timeoutSec": §-1, "graceSec": §601}}`, []want{
+			{"$.adapterConfig.timeoutSec", "number of seconds from 0 to 604800, got -1"}, {"$.adapterConfig.graceSec", "from 0 to 600, got 601"}}},
+		{"heartbeat", head + `"adapterConfig": {}, "runtimeConfig": {"hartbeat": §{}, "heartbeat": {"enabled": §"true", "intervalSec": §0.001, "intervallSec": §1}}}`, []want{
+			{"$.runtimeConfig.hartbeat", "did you mean heartbeat?"},
+			{"$.runtimeConfig.heartbeat.enabled", `must be a boolean, got "true" | write true without the quotes`},
+			{"$.runtimeConfig.heartbeat.intervalSec", "number of seconds that is 0 or from 1 to 604800, got 0.001"},
+			{"$.runtimeConfig.heartbeat.intervallSec", "did you mean intervalSec?"}}},
+		{"user", head + `"adapterConfig": {}, "user": §"a:b"}`, []want{{"$.user", "must be the name of an account"}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := LoadAgent(write(t, "a.json", c.text))
-			problems, _ := err.(Problems)
-			for i := range c.want { // column 0: not worth counting by hand
-				if c.want[i].col == 0 && i < len(problems) {
-					c.want[i].col = problems[i].Col
-				}
-			}
-			compare(t, err, c.want)
+			compare(t, c.text, err, c.want)
 		})
 	}
 }
 
-// A secret that was pasted into a wrong place is in no message.
-func TestMessagesQuoteNoValue(t *testing.T) {
-	const secret = "hunter2hunter2"
-	for _, text := range []string{
-		head + `"adapterConfig": {"env": {"PAPERCLIP_X": "` + secret + `"}}}`,
-		head + `"adapterConfig": {"env": {"A": {"type": "` + secret + `"}}}}`,
-		head + `"adapterConfig": {"env": {"A": {"type": "secret_ref", "secretId": "a b` + secret + `"}}}}`,
-		head + `"adapterConfig": {"env": {"A": {"type": "secret_ref", "secretId": "s", "version": "` + secret + `"}}}}`,
-		head + `"adapterConfig": {"env": "` + secret + `", "timeoutSec": "` + secret + `"}, "lifecycle": "` + secret + `"}`,
-	} {
-		_, err := LoadAgent(write(t, "a.json", text))
-		if err == nil || strings.Contains(err.Error(), secret) {
-			t.Errorf("%v", err)
-		}
+func TestAgentNames(t *testing.T) {
+	for _, name := range []string{"a b", "ü", strings.Repeat("a", 65), ".hidden", ""} {
+		text := "§" + head + `"adapterConfig": {}}`
+		_, err := LoadAgent(write(t, name+".json", text))
+		compare(t, text, err, []want{{"$", "the file's name is no agent's name"}})
 	}
 }
 
 func TestLoadAgents(t *testing.T) {
 	dir := t.TempDir()
+	good := head + `"adapterConfig": {"env": {"API_TOKEN": "x"}}}`
 	for name, text := range map[string]string{
-		"a.json": head + `"adapterConfig": {}}`, "bad.json": "{", "copy.json": head + `"adapterConfig": {}}`,
-		".a.json": "{", "a.json~": "{", "#a.json#": "{", ".a.json.swp": "{", "notes.txt": "{",
+		"a.json": good, "b.json": strings.Replace(good, "a1", "b1", 1), "bad.json": "{", "copy.json": "\n" + good,
+		"c.json": strings.Replace(strings.Replace(good, "a1", "c1", 1), `{"env"`, `{"timeoutSec": "x", "env"`, 1), "d.json": strings.Replace(good, "a1", "c1", 1),
+		".a.json": "{", "a.json~": "{", "#a.json#": "{", ".a.json.swp": "{", ".#a.json": "{", "4913": "{", "notes.txt": "{",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	agents, problems := LoadAgents(dir)
-	if len(agents) != 1 || agents[0].Name != "a" || len(problems) != 2 {
-		t.Fatalf("%v\n%v", agents, problems)
+	for to, name := range map[string]string{"nowhere": "dangling.json", "../b": "later.json"} {
+		if err := os.Symlink(to, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if p := problems[1]; filepath.Base(p.File) != "copy.json" || !strings.Contains(p.Message, "a.json") {
-		t.Errorf("the duplicate id: %v", p)
+	agents, problems := LoadAgents(dir)
+	var lines []string
+	for _, a := range agents {
+		lines = append(lines, a.Name)
+	}
+	for _, p := range problems {
+		lines = append(lines, fmt.Sprintf("%s:%d:%d %s %v", filepath.Base(p.File), p.Line, p.Col, p.Path, p.Warning))
+	}
+	want := []string{"a", "b",
+		"a.json:1:98 $.adapterConfig.env.API_TOKEN true", "b.json:1:98 $.adapterConfig.env.API_TOKEN true", "bad.json:1:2 $ false",
+		"c.json:1:91 $.adapterConfig.timeoutSec false", "c.json:1:117 $.adapterConfig.env.API_TOKEN true",
+		"copy.json:2:8 $.id false", "copy.json:2:98 $.adapterConfig.env.API_TOKEN true",
+		"d.json:1:8 $.id false", "d.json:1:98 $.adapterConfig.env.API_TOKEN true", // c.json is bad, but its agent may still run
+		"dangling.json:1:1 $ false", "later.json:1:1 $ false"}
+	if !reflect.DeepEqual(lines, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(lines, "\n"), strings.Join(want, "\n"))
+	}
+	if !strings.Contains(problems.Error(), "copy.json:2:8: $.id: the same agent as in "+filepath.Join(dir, "a.json")) ||
+		!strings.Contains(problems.Error(), "a.json:1:98: warning: $.adapterConfig.env.API_TOKEN: looks like a secret") {
+		t.Error(problems)
+	}
+	if gone(filepath.Join(dir, "dangling.json")) || !gone(filepath.Join(dir, "nowhere")) {
+		t.Error("a removed file is taken for a dangling link")
 	}
 	if _, problems := LoadAgents(filepath.Join(dir, "nowhere")); len(problems) != 1 || problems[0].File != filepath.Join(dir, "nowhere") {
 		t.Errorf("a missing directory: %v", problems)
 	}
 }
 
-func TestValidateAdapterConfig(t *testing.T) {
-	path := write(t, "a.json", head+"\n\"adapterConfig\": {\"command\": 1,\n\"args\": [\"a\", 2], \"extra\": true}}")
-	a, err := LoadAgent(path)
-	if err != nil {
+// Kubernetes and others swap a whole directory by one link.
+func TestSymlinkedAgents(t *testing.T) {
+	dir := t.TempDir()
+	for _, err := range []error{os.Mkdir(filepath.Join(dir, "..v1"), 0o755), os.WriteFile(filepath.Join(dir, "..v1", "a.json"), []byte(head+`"adapterConfig": {}}`), 0o644),
+		os.Symlink("..v1", filepath.Join(dir, "..data")), os.Symlink("..data/a.json", filepath.Join(dir, "a.json"))} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if agents, problems := LoadAgents(dir); len(agents) != 1 || len(problems) != 0 || agents[0].File != filepath.Join(dir, "a.json") {
+		t.Errorf("%v, %v", agents, problems)
+	}
+	if err := os.Chmod(filepath.Join(dir, "..v1"), 0o777); err != nil {
 		t.Fatal(err)
 	}
-	schema := `{"type": "object", "additionalProperties": false, "properties": {"command": {"type": "string"}, "args": {"type": "array", "items": {"type": "string"}}}}`
-	places := map[string]bool{}
-	for _, p := range ValidateAdapterConfig(a, []byte(schema)) {
-		places[p.Path] = p.Line > 1
-	}
-	want := map[string]bool{"$.adapterConfig": true, "$.adapterConfig.command": true, "$.adapterConfig.args[1]": true}
-	if !reflect.DeepEqual(places, want) {
-		t.Errorf("%v", places)
-	}
-	for _, bad := range []string{`{"$ref": "file:///etc/passwd"}`, `{`, `{"type": 1}`} {
-		if ps := ValidateAdapterConfig(a, []byte(bad)); len(ps) != 1 {
-			t.Errorf("schema %s: %v", bad, ps)
-		}
+	if agents, problems := LoadAgents(dir); len(agents) != 0 || len(problems) != 1 || problems[0].Hint != "chmod go-w "+filepath.Join(dir, "..v1") {
+		t.Errorf("%v, %v", agents, problems)
 	}
 }
 
-func FuzzLoadAgent(f *testing.F) {
-	f.Add([]byte(pastedRecord))
-	f.Add([]byte("{"))
-	f.Add([]byte(head + `"adapterConfig": {"env": {"A": {"type": "secret_ref"}}}}`))
-	dir := f.TempDir()
-	f.Fuzz(func(t *testing.T, data []byte) {
-		path := filepath.Join(dir, "a.json")
-		if err := os.WriteFile(path, data, 0o600); err != nil {
-			t.Fatal(err)
+func TestPlaceOfAnothersProblem(t *testing.T) {
+	text := head + "\n\"user\": \"x\", \"adapterConfig\": {\"args\": [\"a\",\n \"b\"], \"argsMore\": 1}}"
+	a, err := LoadAgent(write(t, "a.json", text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, place := range map[string]string{"$": "1:1", "$.user": "2:9", "$.adapterConfig.args[1]": "3:2", "$.adapterConfig.args[7]": "2:40", "$.adapterConfig.argsMore": "3:20", "$.nothing": "1:1"} {
+		if p := a.Problem(path, "m", "h"); fmt.Sprintf("%d:%d", p.Line, p.Col) != place || p.Path != path || p.Message != "m" || p.Hint != "h" {
+			t.Errorf("%s is at %+v, want %s", path, p, place)
 		}
-		_, err := LoadAgent(path)
-		problems, _ := err.(Problems)
-		if err != nil && len(problems) == 0 {
-			t.Fatalf("%T: %v", err, err)
-		}
-		lines := strings.Count(string(data), "\n") + 1
-		for _, p := range problems {
-			if p.Line < 1 || p.Line > lines || p.Col < 1 || p.Path == "" || p.Message == "" {
-				t.Fatalf("%+v", p)
-			}
-		}
-	})
+	}
+	if err := os.Remove(a.File); err != nil {
+		t.Fatal(err)
+	}
+	if p := a.Problem("$.user", "m", ""); p.Line != 1 || p.Col != 1 {
+		t.Errorf("%+v", p)
+	}
 }

@@ -1,49 +1,78 @@
 package config
 
 import (
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/santhosh-tekuri/jsonschema/v6"
-
-	"github.com/agent-launcher/agent-launcher/protocol"
 )
 
-const signingKey = "agent-launcher-signing-key-1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+const (
+	signingKey = "agent-launcher-signing-key-1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+	plane      = `"controlPlane": {"source": "sealed", "url": "https://cp.example/", "hostId": "h1", "tokenFile": "t", "signingKey": "` + signingKey + `"}`
+)
 
-const plane = `"controlPlane": {"source": "sealed", "url": "https://cp.example", "hostId": "h1", "tokenFile": "t", "signingKey": "` + signingKey + `"}`
+// want is a problem without its place: that is where the text has a §.
+type want struct{ path, says string }
 
-func write(t *testing.T, name, text string) string {
+// write makes the file of a test, without marks.
+func write(t testing.TB, name, text string) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), name)
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+	file := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(file, []byte(strings.ReplaceAll(text, "§", "")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return path
+	return file
 }
 
-// place is line:col path: a part of the message.
-type place struct {
-	line, col int
-	path      string
-	says      string
-}
-
-func compare(t *testing.T, err error, want []place) {
+// compare checks path, message and hint of each problem, and that it is where
+// the text has its mark.
+func compare(t *testing.T, text string, err error, wanted []want) {
 	t.Helper()
 	got, _ := err.(Problems)
-	if len(got) != len(want) {
-		t.Fatalf("%d problems, want %d:\n%v", len(got), len(want), err)
+	parts := strings.Split(text, "§")
+	if len(got) != len(wanted) || len(parts) != len(wanted)+1 {
+		t.Fatalf("%d problems, want %d at %d marks:\n%v", len(got), len(wanted), len(parts)-1, err)
 	}
-	for i, w := range want {
+	before := ""
+	for i, w := range wanted {
+		before += parts[i]
+		line, col := strings.Count(before, "\n")+1, len(before)-strings.LastIndex(before, "\n")
 		p := got[i]
-		if p.Line != w.line || p.Col != w.col || p.Path != w.path || !strings.Contains(p.Message+" "+p.Hint, w.says) {
-			t.Errorf("problem %d is %s (hint %q), want %+v", i, p.Error(), p.Hint, w)
+		if p.Line != line || p.Col != col || p.Path != w.path || !strings.Contains(p.Message+" | "+p.Hint, w.says) {
+			t.Errorf("got  %s | %s\nwant %d:%d %s: %s", p.Error(), p.Hint, line, col, w.path, w.says)
 		}
+	}
+}
+
+func TestNotAnObject(t *testing.T) {
+	for _, c := range []struct {
+		name, text string
+		want       want
+	}{
+		{"empty", "§", want{"$", "the file is empty"}},
+		{"only spaces", "§ \n ", want{"$", "the file is empty"}},
+		{"not JSON", "{\n  \"a\": tru§\n}", want{"$", "not JSON: invalid character"}},
+		{"cut off", "{\n  \"a\":§", want{"$", "not JSON: unexpected EOF"}},
+		{"two values", "{} §{}", want{"$", "something follows"}},
+		{"a comma too much in an array", "{\"a\": [1§,\n ]}", want{"$", "remove the comma"}},
+		{"a comma too much in an object", "{\"a\": 1§,\n }", want{"$", "remove the comma"}},
+		{"a comma that lacks", "{\"a\": 1\n §\"b\": 2}", want{"$", "not JSON"}},
+		{"a comment", "{\n §// a comment\n}", want{"$", "JSON has no comments"}},
+		{"single quotes", "{§'a': 1}", want{"$", "double quotes"}},
+		{"an array", " §[]", want{"$", "must be an object, got an array"}},
+		{"a string", `§"secret"`, want{"$", "must be an object, got a string of length 6"}},
+		{"byte order mark", "§\ufeff{}", want{"$", "byte order mark"}},
+		{"not UTF-8", "{\n\"a§\xff\": 1}", want{"$", "not UTF-8"}},
+		{"UTF-16", "§\xff\xfe{\x00}\x00", want{"$", "not UTF-8"}},
+		{"deep", strings.Repeat("[", maxDepth) + "§" + strings.Repeat("[", 9000), want{"$", "deeper than 100 levels"}},
+		{"a surrogate", `{"a": "§\ud800hunter2"}`, want{"$", "invalid surrogate pair in string"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := Load(write(t, "config.json", c.text))
+			compare(t, c.text, err, []want{c.want})
+		})
 	}
 }
 
@@ -51,61 +80,86 @@ func TestConfigProblems(t *testing.T) {
 	t.Setenv("CREDENTIALS_DIRECTORY", "")
 	for _, c := range []struct {
 		name, text string
-		want       []place
+		want       []want
 	}{
-		{"not JSON", "{\n  \"a\": tru\n}", []place{{2, 11, "$", "not JSON"}}},
-		{"empty", "", []place{{1, 1, "$", "not JSON"}}},
-		{"two values", "{} {}", []place{{1, 4, "$", "follows"}}},
-		{"an array", "[]", []place{{1, 1, "$", "must be an object, not an array"}}},
-		{"byte order mark", "\ufeff{}", []place{{1, 1, "$", "byte order mark"}}},
-		{"not UTF-8", "{\"\xff\": 1}", []place{{1, 1, "$", "not UTF-8"}}},
-		{"duplicate key", "{\"stateDir\": \"a\",\n \"stateDir\": \"b\"}", []place{{2, 2, "$", "duplicate"}}},
-		{"nothing", "{}", []place{{1, 1, "$.controlPlane", "missing"}, {1, 1, "$.hostKeyFile", "missing"}}},
-		{"unknown keys", "{" + plane + ",\n\"hostKeyFile\": \"k\",\n\"statedir\": \"s\", \"x\": 1}", []place{
-			{3, 13, "$.statedir", "did you mean stateDir?"}, {3, 23, "$.x", "known keys"}}},
-		{"wrong types", "{" + plane + ",\n\"hostKeyFile\": 1, \"heartbeat\": {\"intervalSec\": \"300\", \"jitter\": 2}}", []place{
-			{2, 16, "$.hostKeyFile", "must be a string, not a number"},
-			{2, 48, "$.heartbeat.intervalSec", "must be a number, not a string"},
-			{2, 65, "$.heartbeat.jitter", "from 0 to 0.5"}}},
-		{"not built", "{" + plane + ",\n\"hostKeyFile\": \"k\", \"keeperSocket\": \"s\",\n\"uidRange\": [1, 2]}", []place{
-			{2, 37, "$.keeperSocket", "not built yet"}, {3, 13, "$.uidRange", "not built yet"}}},
-		{"credential without systemd", "{" + plane + ",\n\"hostKeyFile\": \"credential:host.key\"}", []place{
-			{2, 16, "$.hostKeyFile", "CREDENTIALS_DIRECTORY"}}},
-		{"credential with a path", "{" + plane + ",\n\"hostKeyFile\": \"credential:../x\"}", []place{{2, 16, "$.hostKeyFile", "plain file name"}}},
-		{"control plane", `{"hostKeyFile": "k", "controlPlane": {"source": "paperclip", "url": "http://cp.example", "hostId": "a/b",
- "tokenFile": "", "signingKey": "x"}}`, []place{
-			{1, 49, "$.controlPlane.source", "not built yet"},
-			{1, 69, "$.controlPlane.url", "loopback only"},
-			{1, 100, "$.controlPlane.hostId", "not an id"},
-			{2, 15, "$.controlPlane.tokenFile", "not a path"},
-			{2, 33, "$.controlPlane.signingKey", "must begin with"}}},
-		{"token in the URL", `{"hostKeyFile": "k", ` + strings.Replace(plane, "https://", "https://u:p@", 1) + `}`, []place{
-			{1, 66, "$.controlPlane.url", "tokenFile"}}},
-		{"private key in place of the signing key", `{"hostKeyFile": "k", ` + strings.Replace(plane, signingKey, protocol.PrivateKeyPrefix+"c2VjcmV0", 1) + `}`, []place{
-			{1, 136, "$.controlPlane.signingKey", "this is a private key"}}},
+		{"nothing", "§§{}", []want{{"$.controlPlane", "is missing: where bundles come from"}, {"$.hostKeyFile", "is missing"}}},
+		{"an empty control plane", `{"hostKeyFile": "k", "controlPlane": §§§§§{}}`, []want{{"$.controlPlane.source", "is missing"},
+			{"$.controlPlane.url", "is missing"}, {"$.controlPlane.hostId", "is missing"}, {"$.controlPlane.tokenFile", "is missing"},
+			{"$.controlPlane.signingKey", "is missing"}}},
+		{"unknown keys", "{" + plane + ",\n\"hostKeyFile\": \"k\",\n\"statedir\": §\"s\", \"x\": §1, \"heartbeat\": {\"jiter\": §0}}", []want{
+			{"$.statedir", "did you mean stateDir?"}, {"$.x", "known keys: controlPlane, hostKeyFile,"}, {"$.heartbeat.jiter", "did you mean jitter?"}}},
+		{"odd keys", "{" + plane + ", \"hostKeyFile\": \"k\", \"a.b\": §1, \"\\u001b[2J\\n\": §2, \"" + strings.Repeat("k", 999) + "\": §3}", []want{
+			{`$["a.b"]`, "unknown"}, {`$["\x1b[2J\n"]`, "unknown"}, {`$["kkkkkkkkkkkk..."]`, "unknown"}}},
+		{"duplicate keys", "{" + plane + ", \"hostKeyFile\": \"k\",\n\"stateDir\": \"a\",\n \"stateDir\": §\"b\", \"heartbeat\": {\"jitter\": 0, \"jitter\": §9}}", []want{
+			{"$.stateDir", "duplicate key \"stateDir\" | it is at 2:13 already"}, {"$.heartbeat.jitter", "duplicate key"}}},
+		{"wrong types", "{" + plane + ",\n\"hostKeyFile\": §1, \"heartbeat\": {\"intervalSec\": §\"300\", \"jitter\": §\"lots\"}, \"stateDir\": §null, \"socket\": §[]}", []want{
+			{"$.hostKeyFile", "must be a string, got a number"},
+			{"$.heartbeat.intervalSec", `must be a number of seconds from 1 to 86400, got "300" | write 300 without the quotes`},
+			{"$.heartbeat.jitter", "must be a number from 0 to 0.5, got a string of length 4"},
+			{"$.stateDir", "must be a string, got null"}, {"$.socket", "must be a string, got an array"}}},
+		{"numbers", "{" + plane + ",\"hostKeyFile\": \"k\", \"heartbeat\": {\"intervalSec\": §0, \"jitter\": §0.6}}", []want{
+			{"$.heartbeat.intervalSec", "from 1 to 86400, got 0"}, {"$.heartbeat.jitter", "from 0 to 0.5, got 0.6"}}},
+		{"huge numbers", "{" + plane + ",\"hostKeyFile\": \"k\", \"heartbeat\": {\"intervalSec\": §1e999, \"jitter\": §1234567890123}}", []want{
+			{"$.heartbeat.intervalSec", "got 1e999"}, {"$.heartbeat.jitter", "got a number of 13 characters"}}},
+		{"an object for a string", "{\"controlPlane\": §\"here\", \"hostKeyFile\": \"k\"}", []want{{"$.controlPlane", "must be an object, got a string of length 4"}}},
+		{"not built", "{" + plane + ",\n\"hostKeyFile\": \"k\", \"keeperSocket\": §\"s\",\n\"uidRange\": §null}", []want{
+			{"$.keeperSocket", "not built yet: the keeper"}, {"$.uidRange", "not built yet: a uid for each agent | set user"}}},
+		{"paths", "{" + plane + ", \"hostKeyFile\": §\"\", \"stateDir\": §\"a\\u0000b\", \"pluginsDir\": §\"credential:x\", \"socket\": §\"/" + strings.Repeat("s", 107) + "\"}", []want{
+			{"$.hostKeyFile", "must be a path, got a string of length 0"}, {"$.stateDir", "must be a path"},
+			{"$.pluginsDir", "hostKeyFile and tokenFile only"}, {"$.socket", "108 bytes: a unix socket takes at most 107"}}},
+		{"credential without systemd", "{" + plane + ",\n\"hostKeyFile\": §\"credential:host.key\"}", []want{{"$.hostKeyFile", "CREDENTIALS_DIRECTORY is not set"}}},
+		{"credential with a slash", "{" + plane + ",\n\"hostKeyFile\": §\"credential:../x\"}", []want{{"$.hostKeyFile", "without a slash"}}},
+		{"credential dot-dot", "{" + plane + ",\n\"hostKeyFile\": §\"credential:..\"}", []want{{"$.hostKeyFile", "without a slash"}}},
+		{"control plane", `{"hostKeyFile": "k", "controlPlane": {"source": §"paperclip", "url": §"http://cp.example", "hostId": §"a/b",
+ "tokenFile": §"", "signingKey": §"x"}}`, []want{
+			{"$.controlPlane.source", "not built yet: source paperclip"}, {"$.controlPlane.url", "loopback host only | use https"},
+			{"$.controlPlane.hostId", "must be an id"}, {"$.controlPlane.tokenFile", "must be a path"},
+			{"$.controlPlane.signingKey", "must begin with agent-launcher-signing-key-1:"}}},
+		{"another source", strings.Replace("{\"hostKeyFile\": \"k\", "+plane+"}", `"sealed"`, `§"vault"`, 1), []want{{"$.controlPlane.source", "must be sealed, got a string of length 5"}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := Load(write(t, "config.json", c.text))
-			compare(t, err, c.want)
-			if err != nil && strings.Contains(err.Error(), "c2VjcmV0") {
-				t.Error("the message quotes the key")
-			}
+			compare(t, c.text, err, c.want)
 		})
+	}
+}
+
+func TestURL(t *testing.T) {
+	for url, says := range map[string]string{
+		"https://cp.example": "", "https://cp.example:3100/base/": "", "http://127.0.0.1:3100": "", "http://[::1]:1": "", "http://localhost": "",
+		"HTTPS://cp.example": "", "": "must be a URL", "cp.example": "must be a URL", "ftp://cp.example": "must be a URL", "https://": "must be a URL",
+		"https://:3100": "must be a URL", "https://h:0": "must be a URL", "https://h:99999": "must be a URL", "https:h": "must be a URL", "https://h h": "must be a URL",
+		"http://10.0.0.1": "loopback", "http://127.0.0.1.example": "loopback", "http://localhost.example": "loopback",
+		"https://u:hunter2@h": "no user", "https://h?token=hunter2": "no user", "https://h#f": "no user", "https://h?": "no user", "http://127.0.0.1@evil.example": "no user",
+	} {
+		text := `{"hostKeyFile": "k", ` + strings.Replace(plane, `"https://cp.example/"`, `§"`+url+`"`, 1) + "}"
+		_, err := Load(write(t, "config.json", text))
+		if says == "" {
+			if err != nil {
+				t.Errorf("%s: %v", url, err)
+			}
+			continue
+		}
+		compare(t, text, err, []want{{"$.controlPlane.url", says}})
 	}
 }
 
 func TestConfigDefaultsAndPaths(t *testing.T) {
 	t.Setenv("CREDENTIALS_DIRECTORY", "/run/credentials/x")
-	path := write(t, "config.json", "{"+plane+`, "hostKeyFile": "credential:host.key", "stateDir": "state", "$schema": "s"}`)
-	c, err := Load(path)
+	file := write(t, "config.json", "{"+plane+`, "hostKeyFile": "credential:host.key", "stateDir": "../state/", "pluginsDir": "/p/../q", "$schema": "s"}`)
+	c, err := Load(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := filepath.Dir(path)
+	dir := filepath.Dir(file)
 	for _, x := range []struct{ what, got, want string }{
+		{"path", c.Path, file},
+		{"url", c.ControlPlane.URL, "https://cp.example"},
 		{"hostKeyFile", c.HostKeyFile, "/run/credentials/x/host.key"},
 		{"tokenFile", c.ControlPlane.TokenFile, filepath.Join(dir, "t")},
-		{"stateDir", c.StateDir, filepath.Join(dir, "state")},
+		{"caFile", c.ControlPlane.CAFile, ""},
+		{"stateDir", c.StateDir, filepath.Join(filepath.Dir(dir), "state")},
+		{"pluginsDir", c.PluginsDir, "/q"},
 		{"socket", c.Socket, "/run/agent-launcher/control.sock"},
 		{"adaptersDir", c.AdaptersDir, "/etc/agent-launcher/adapters.d"},
 	} {
@@ -113,66 +167,46 @@ func TestConfigDefaultsAndPaths(t *testing.T) {
 			t.Errorf("%s is %q, want %q", x.what, x.got, x.want)
 		}
 	}
-	if c.Heartbeat.Interval != 5*time.Minute || c.Heartbeat.Jitter != 0.1 {
-		t.Errorf("heartbeat %+v", c.Heartbeat)
+	if c.Heartbeat.Interval != 5*time.Minute || c.Heartbeat.Jitter != 0.1 || len(c.ControlPlane.SigningKey) != 32 {
+		t.Errorf("%+v", c)
+	}
+	t.Chdir(dir)
+	if c, err = Load("config.json"); err != nil || c.Path != file {
+		t.Errorf("by a relative path: %+v, %v", c, err)
 	}
 }
 
-func TestUntrustedFile(t *testing.T) {
-	path := write(t, "config.json", "{}")
-	if err := os.Chmod(path, 0o666); err != nil {
+func TestUnreadableFiles(t *testing.T) {
+	writable := write(t, "config.json", "{}")
+	large := write(t, "config.json", strings.Repeat(" ", maxFile+1))
+	if err := os.Chmod(writable, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	_, err := Load(path)
-	compare(t, err, []place{{1, 1, "$", "chmod go-w"}})
-}
-
-// The example passes the loader and its own schema, and every key is described.
-func TestExampleAndSchemas(t *testing.T) {
-	example, err := os.ReadFile("../../config.example.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Load(write(t, "config.json", string(example))); err != nil {
-		t.Error(err)
-	}
-	schema, err := Schema("config")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := validate(example, schema); err != nil {
-		t.Error(err)
-	}
-	for _, kind := range []string{"config", "adapter"} {
-		schema, err := Schema(kind)
-		if err != nil {
-			t.Fatal(err)
+	for file, says := range map[string]string{
+		writable: "can be written by others", large: "limit of 1048576 bytes", t.TempDir(): "not a regular file",
+		filepath.Join(t.TempDir(), "none.json"): "no such file", "/dev/zero": "",
+	} {
+		_, err := Load(file)
+		ps, _ := err.(Problems)
+		if len(ps) != 1 || ps[0].Line != 1 || ps[0].Col != 1 || ps[0].Path != "$" || !strings.Contains(ps[0].Message, says) {
+			t.Errorf("%s: %v", file, err)
 		}
-		var v map[string]any
-		if err := json.Unmarshal(schema, &v); err != nil {
-			t.Fatal(err)
+		if file == writable && !strings.HasPrefix(ps[0].Hint, "chmod go-w ") {
+			t.Errorf("hint %q", ps[0].Hint)
 		}
-		described(t, kind, v)
-		c := jsonschema.NewCompiler()
-		if err := c.AddResource("s.json", v); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := c.Compile("s.json"); err != nil {
-			t.Errorf("%s: %v", kind, err)
-		}
-	}
-	if _, err := Schema("x"); err == nil {
-		t.Error("schema x exists")
 	}
 }
 
-func described(t *testing.T, path string, schema map[string]any) {
-	props, _ := schema["properties"].(map[string]any)
-	for name, p := range props {
-		prop := p.(map[string]any)
-		if s, _ := prop["description"].(string); s == "" {
-			t.Errorf("%s.%s has no description", path, name)
-		}
-		described(t, path+"."+name, prop)
+// A file that is wrong all over is refused at once and in few words.
+func TestManyProblems(t *testing.T) {
+	text := "{" + strings.TrimSuffix(strings.Repeat("\"a\": 1,\n", 100_000), ",\n") + "}"
+	start := time.Now()
+	_, err := Load(write(t, "config.json", text))
+	ps, _ := err.(Problems)
+	if len(ps) != maxProblems+1 || ps[maxProblems].Message != "99902 more problems" {
+		t.Errorf("%d problems, at last %v", len(ps), ps[len(ps)-1])
+	}
+	if d := time.Since(start); d > 5*time.Second {
+		t.Errorf("took %v", d)
 	}
 }

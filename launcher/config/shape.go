@@ -1,73 +1,56 @@
 package config
 
 import (
-	"fmt"
 	"slices"
-	"strconv"
 	"strings"
-
-	"github.com/go-json-experiment/json/jsontext"
 )
 
-// field is one key of an object: the single description from which both the
-// reader and the JSON Schema come.
+// field is one key of an object: the single description from which the reader
+// of the files and their JSON Schema both come.
 type field struct {
 	name     string
-	doc      string
-	typ      string // a type of JSON Schema, or "" for any
+	doc      string // a sentence for people and editors
+	typ      string // a type of JSON Schema, or empty for any
+	want     string // what a value of the wrong type should have been; empty: the type
 	required bool
-	sub      []field                                // keys of an object
-	open     bool                                   // the object may have other keys
-	schema   map[string]any                         // further keywords
-	set      func(d *document, n *node)             // the value has the right type
-	others   func(d *document, key string, n *node) // of an open object
-}
+	later    bool                       // not built yet
+	set      func(d *document, n *node) // checks and takes a value of the right type
 
-var kinds = map[string]string{"string": `"`, "number": "0", "integer": "0", "boolean": "tf", "object": "{", "array": "["}
-
-func kindName(k jsontext.Kind) string {
-	switch k {
-	case '"':
-		return "a string"
-	case '0':
-		return "a number"
-	case 't', 'f':
-		return "a boolean"
-	case '{':
-		return "an object"
-	case '[':
-		return "an array"
-	}
-	return "null"
+	// Of an object.
+	sub    []field
+	others func(d *document, n *node) // takes members that are not in sub; nil: there are none
+	schema map[string]any             // further keywords of JSON Schema, of any type
 }
 
 // read walks an object along its fields and notes every problem.
-func (d *document) read(n *node, fields []field, open func(*document, string, *node)) {
-	for _, key := range n.keys {
-		i := slices.IndexFunc(fields, func(f field) bool { return f.name == key })
+func (d *document) read(n *node, fields []field, others func(*document, *node)) {
+	for _, m := range n.members {
+		i := slices.IndexFunc(fields, func(f field) bool { return f.name == m.name })
 		switch {
 		case i >= 0:
-			d.readField(n.fields[key], fields[i])
-		case open != nil:
-			open(d, key, n.fields[key])
+			d.readField(m, fields[i])
+		case others != nil:
+			others(d, m)
 		default:
-			child := n.fields[key]
-			d.at(child.offset, child.path, fmt.Sprintf("unknown key %q", cut(key)), nearest(key, fields))
+			d.unknown(m, fields)
 		}
 	}
 	for _, f := range fields {
-		if f.required && n.fields[f.name] == nil {
-			d.at(n.offset, n.path+"."+f.name, "missing: "+f.doc, "")
+		if f.required && n.byName[f.name] == nil {
+			d.missing(n, f.name, f.doc)
 		}
 	}
 }
 
 func (d *document) readField(n *node, f field) {
-	if f.typ != "" && !strings.ContainsRune(kinds[f.typ], rune(n.kind)) {
-		d.fault(n, "must be %s, not %s", article(f.typ), kindName(n.kind))
+	if n.kind == 'n' && d.null && !f.required && f.typ != "" {
 		return
 	}
-	if f.typ == "object" && (f.sub != nil || f.open) {
+	if f.typ != "" && !isType(n, f.typ) {
+		d.mistyped(n, f)
+		return
+	}
+	if f.typ == "object" {
 		d.read(n, f.sub, f.others)
 	}
 	if f.set != nil {
@@ -75,108 +58,61 @@ func (d *document) readField(n *node, f field) {
 	}
 }
 
-func article(typ string) string {
-	if typ == "object" || typ == "array" || typ == "integer" {
-		return "an " + typ
+func isType(n *node, typ string) bool {
+	switch typ {
+	case "string":
+		return n.kind == '"'
+	case "number":
+		return n.kind == '0'
+	case "boolean":
+		return n.kind == 't' || n.kind == 'f'
 	}
-	return "a " + typ
+	return n.kind == '{' // object
 }
 
-func cut(s string) string {
-	if len(s) > 64 {
-		return s[:64] + "..."
-	}
-	return s
-}
-
-// nearest hints at the known key that was probably meant.
-func nearest(key string, fields []field) string {
-	best, distance := "", 3
-	names := make([]string, len(fields))
-	for i, f := range fields {
-		names[i] = f.name
-		if n := edits(strings.ToLower(key), strings.ToLower(f.name)); n < distance {
-			best, distance = f.name, n
+// mistyped notes a value of the wrong type. It quotes one only where it would
+// be right but for the quotes around it.
+func (d *document) mistyped(n *node, f field) {
+	want := f.want
+	if want == "" {
+		want = "a " + f.typ
+		if f.typ == "object" {
+			want = "an object"
 		}
 	}
-	if best != "" {
-		return "did you mean " + best + "?"
+	bare := f.typ == "number" && plainNumber(n.str) || f.typ == "boolean" && (n.str == "true" || n.str == "false")
+	if n.kind == '"' && bare {
+		d.faultHint(n, "must be "+want+", got "+quote(n.str), "write "+n.str+" without the quotes")
+		return
 	}
-	return "known keys: " + strings.Join(names, ", ")
+	d.fault(n, "must be %s, got %s", want, n.describe())
 }
 
-// edits is the Levenshtein distance.
-func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
+// plainNumber reports whether s is a number too short to be anybody's secret.
+func plainNumber(s string) bool {
+	return s != "" && len(s) <= 7 && strings.Trim(s, "0123456789.") == "" && strings.Count(s, ".") <= 1
+}
+
+// unknown notes a key that means nothing, and the one that was probably meant.
+func (d *document) unknown(n *node, fields []field) {
+	if d.full() {
+		return
 	}
-	for i := range len(a) {
-		prev := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			prev, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, prev+cost)
-		}
+	hint := ""
+	if meant := nearest(n.name, fields); meant != "" {
+		hint = "did you mean " + meant + "?"
+	} else if names := known(fields); len(names) <= 12 {
+		hint = "known keys: " + strings.Join(names, ", ")
 	}
-	return row[len(b)]
+	d.faultHint(n, "unknown key "+quote(n.name), hint)
 }
 
-// text stores a string.
-func text(to *string) func(*document, *node) {
-	return func(_ *document, n *node) { *to = n.str }
-}
-
-// number stores a number within bounds.
-func number(to *float64, low, high float64, unit string) func(*document, *node) {
-	return func(d *document, n *node) {
-		v, err := strconv.ParseFloat(string(n.raw), 64)
-		if err != nil || v < low || v > high {
-			d.fault(n, "must be %sfrom %v to %v, got %s", unit, low, high, cut(string(n.raw)))
-			return
-		}
-		*to = v
-	}
-}
-
-func oneOf(values ...string) func(*document, *node) {
-	return func(d *document, n *node) {
-		if !slices.Contains(values, n.str) {
-			d.fault(n, "must be one of %s", strings.Join(values, ", "))
-		}
-	}
-}
-
-func notBuilt(what string) func(*document, *node) {
-	return func(d *document, n *node) { d.fault(n, "not built yet: %s", what) }
-}
-
-func schemaOf(fields []field, open bool) map[string]any {
-	props, required := map[string]any{}, []string{}
+func known(fields []field) []string {
+	var names []string
 	for _, f := range fields {
-		s := map[string]any{"description": f.doc}
-		if f.typ != "" {
-			s["type"] = f.typ
-		}
-		if f.sub != nil {
-			for k, v := range schemaOf(f.sub, f.open) {
-				s[k] = v
-			}
-		}
-		for k, v := range f.schema {
-			s[k] = v
-		}
-		props[f.name] = s
-		if f.required {
-			required = append(required, f.name)
+		if f.name != "$schema" && !f.later {
+			names = append(names, f.name)
 		}
 	}
-	out := map[string]any{"type": "object", "properties": props, "additionalProperties": open}
-	if len(required) > 0 {
-		out["required"] = required
-	}
-	return out
+	return names
 }

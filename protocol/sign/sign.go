@@ -4,9 +4,11 @@
 package sign
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"fmt"
 
+	"github.com/fxamacker/cbor/v2"
 	"github.com/veraison/go-cose"
 
 	"github.com/agent-launcher/agent-launcher/protocol"
@@ -48,9 +50,15 @@ func Verify(key ed25519.PublicKey, data []byte, q *protocol.ResolveRequest, host
 	if err := msg.Verify([]byte(context), verifier); err != nil {
 		return nil, protocol.ErrSignature
 	}
-	// The unprotected header is outside the signature: a proxy could write there.
-	if len(msg.Headers.Unprotected) != 0 || len(msg.Headers.Protected) != 1 {
-		return nil, fmt.Errorf("%w: unknown header parameters", protocol.ErrMalformed)
+	// Around the payload lie bytes that no signature covers, and a proxy could
+	// write there: an unprotected header, longer forms of lengths. There is one
+	// encoding, as everywhere.
+	again, err := encode(msg.Payload, msg.Signature)
+	if err != nil {
+		return nil, fmt.Errorf("cannot encode signed reply: %w", err)
+	}
+	if !bytes.Equal(again, data) {
+		return nil, fmt.Errorf("%w: unknown header parameters, or not in deterministic encoding", protocol.ErrMalformed)
 	}
 	reply, err := protocol.DecodeReply(msg.Payload)
 	if err != nil {
@@ -60,4 +68,14 @@ func Verify(key ed25519.PublicKey, data []byte, q *protocol.ResolveRequest, host
 		return nil, err
 	}
 	return reply, nil
+}
+
+// encode is the one encoding of a signed reply: tag 18, the protected header
+// {1: -8} (EdDSA), an empty unprotected header, payload, signature.
+func encode(payload, signature []byte) ([]byte, error) {
+	protected, err := protocol.Marshal(map[int]int{1: int(cose.AlgorithmEdDSA)})
+	if err != nil {
+		return nil, err
+	}
+	return protocol.Marshal(cbor.Tag{Number: cose.CBORTagSign1Message, Content: []any{protected, map[int]int{}, payload, signature}})
 }

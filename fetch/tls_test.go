@@ -1,0 +1,94 @@
+package fetch
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"io"
+	"log"
+	"math/big"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// The server's certificate must be vouched for by caFile, or else by the
+// system's roots, and be for the name in the URL.
+func TestTLS(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		server func(*tls.Config)
+		source func(o *Options, ca, foreign string)
+		says   string // empty: works
+	}{
+		{"our CA", nil, func(o *Options, ca, _ string) { o.CAFile = ca }, ""},
+		{"TLS 1.2", func(c *tls.Config) { c.MaxVersion = tls.VersionTLS12 }, func(o *Options, ca, _ string) { o.CAFile = ca }, ""},
+		{"TLS 1.1", func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 },
+			func(o *Options, ca, _ string) { o.CAFile = ca }, "protocol version"},
+		{"system's roots", nil, func(*Options, string, string) {}, "unknown authority"},
+		{"other CA", nil, func(o *Options, _, foreign string) { o.CAFile = foreign }, "certificate"},
+		{"other name", nil, func(o *Options, ca, _ string) {
+			o.CAFile, o.URL = ca, strings.Replace(o.URL, "127.0.0.1", "localhost", 1)
+		}, "not localhost"},
+		{"no TLS", nil, func(o *Options, _, _ string) {
+			o.URL = strings.Replace(o.URL, "https", "http", 1)
+		}, "status 400"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newSite(t)
+			server := httptest.NewUnstartedServer(s)
+			server.TLS = &tls.Config{}
+			server.Config.ErrorLog = log.New(io.Discard, "", 0)
+			if c.server != nil {
+				c.server(server.TLS)
+			}
+			server.StartTLS()
+			t.Cleanup(server.Close)
+			o := s.options
+			o.URL = server.URL
+			c.source(&o, pemFile(t, server.Certificate().Raw), foreignCA(t))
+			s.source.Close()
+			s.source = open(t, o)
+			w := s.begin(t.Context(), s.agent("a", nil))
+			if c.says == "" {
+				if got := <-w; got.err != nil {
+					t.Error(got.err)
+				}
+				return
+			}
+			eventually(t, func() bool { return strings.Contains(s.source.Status().LastError, c.says) }, s.status)
+		})
+	}
+}
+
+// https to a server that speaks no TLS.
+func TestPlainServerBehindHTTPS(t *testing.T) {
+	s := newSite(t, func(o *Options) { o.URL = strings.Replace(o.URL, "http:", "https:", 1) })
+	s.begin(t.Context(), s.agent("a", nil))
+	eventually(t, func() bool { return strings.Contains(s.source.Status().LastError, "TLS handshake") }, s.status)
+}
+
+func pemFile(t *testing.T, der []byte) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "ca.pem")
+	write(t, path, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
+	return path
+}
+
+// foreignCA makes a CA that has vouched for nobody.
+func foreignCA(t *testing.T) string {
+	t.Helper()
+	public, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, public, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pemFile(t, der)
+}
