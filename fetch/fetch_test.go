@@ -239,7 +239,9 @@ func TestOutage(t *testing.T) {
 func TestGivingUp(t *testing.T) {
 	s := newSite(t)
 	a := s.agent("a", nil)
-	s.set(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<html>secret", http.StatusInternalServerError) })
+	s.set(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "<html>secret", http.StatusInternalServerError)
+	})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
 	go func() { _, err := s.source.Resolve(ctx, a); done <- err }()

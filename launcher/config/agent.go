@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/agent-launcher/agent-launcher/protocol"
+	"github.com/agent-launcher/agent-launcher/sandbox"
 )
 
 // Agent is one adapter file, valid.
@@ -29,7 +30,8 @@ type Agent struct {
 		Enabled  bool
 		Interval time.Duration // 0: the daemon's
 	}
-	User string // empty: the daemon's own
+	User    string         // empty: the daemon's own
+	Sandbox sandbox.Policy // its User is not set here
 }
 
 var nameRule = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$`)
@@ -43,6 +45,8 @@ type reading struct {
 	enabled  bool
 	interval float64
 	seen     bool // an intervalSec
+	loaders  []loader
+	allowed  []string // of them
 }
 
 // LoadAgent reads one adapter file. The error is Problems.
@@ -56,7 +60,9 @@ func LoadAgent(path string) (*Agent, error) {
 		d.at(0, "$", "the file's name is the agent's: letters, digits, dot, underscore and hyphen, at most 64", "")
 	}
 	r := &reading{agent: &Agent{File: path, Name: name, Plain: map[string]string{}}, own: map[string]json.RawMessage{}, grace: 15, enabled: true}
+	r.agent.Sandbox.Profile = sandbox.ProfileWorkspace
 	d.read(n, agentShape(r), nil)
+	r.checkLoaders(d)
 	if len(d.problems) > 0 {
 		return nil, d.problems
 	}
@@ -144,7 +150,7 @@ func agentShape(r *reading) []field {
 		{name: "lifecycle", typ: "string", doc: "run: each heartbeat is one short run.", schema: map[string]any{"enum": []string{"run"}}, set: only("run", "service", "lifecycle service")},
 		{name: "overlap", typ: "string", doc: "skip: a heartbeat that is due during a run is left out.", schema: map[string]any{"enum": []string{"skip"}}, set: only("skip", "replace", "overlap replace")},
 		{name: "staleGraceSec", doc: "Not built yet.", set: notBuilt("running from an earlier bundle while the control plane is down")},
-		{name: "sandbox", doc: "Not built yet.", set: notBuilt("the sandbox policy")},
+		{name: "sandbox", typ: "object", doc: "What the agent may touch. Default: profile workspace.", sub: sandboxShape(r)},
 	}
 	for _, key := range pasted {
 		fields = append(fields, field{name: key, doc: "Part of a Paperclip agent record; not used."})

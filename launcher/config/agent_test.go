@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/agent-launcher/agent-launcher/protocol"
+	"github.com/agent-launcher/agent-launcher/sandbox"
 )
 
 const head = `{"id": "a1", "companyId": "c1", "adapterType": "process", `
@@ -38,6 +39,7 @@ func TestPastedRecord(t *testing.T) {
 		Timeout:  time.Minute, Grace: 5 * time.Second,
 		AdapterConfig: []byte(`{"args":["x.sh"],"command":"/bin/bash","cwd":"/d"}`),
 	}
+	want.Sandbox.Profile = sandbox.ProfileWorkspace
 	want.Heartbeat.Enabled, want.Heartbeat.Interval = true, 15*time.Second
 	if !reflect.DeepEqual(a, want) {
 		t.Errorf("got  %+v\nwant %+v", a, want)
@@ -71,9 +73,14 @@ func TestAgentProblems(t *testing.T) {
 	}{
 		{"nothing", "{}", []place{{1, 1, "$.id", "missing"}, {1, 1, "$.companyId", "missing"}, {1, 1, "$.adapterType", "missing"}, {1, 1, "$.adapterConfig", "missing"}}},
 		{"unknown key", head + `"adapterConfig": {}, "adapterTyp": 1}`, []place{{1, 94, "$.adapterTyp", "did you mean adapterType?"}}},
-		{"not built", head + "\"adapterConfig\": {},\n\"lifecycle\": \"service\", \"overlap\": \"replace\",\n\"staleGraceSec\": 1, \"sandbox\": {}}", []place{
+		{"not built", head + "\"adapterConfig\": {},\n\"lifecycle\": \"service\", \"overlap\": \"replace\",\n\"staleGraceSec\": 1}", []place{
 			{2, 14, "$.lifecycle", "not built yet"}, {2, 36, "$.overlap", "not built yet"},
-			{3, 18, "$.staleGraceSec", "not built yet"}, {3, 32, "$.sandbox", "not built yet"}}},
+			{3, 18, "$.staleGraceSec", "not built yet"}}},
+		{"sandbox", head + "\n\"adapterConfig\": {},\n\"sandbox\": {\"profile\": \"of\", \"read\": [\"a\", \"/b\"],\n\"connectTcp\": [0, 443, 70000], \"limits\": {\"memory\": 1, \"nproc\": 0, \"nofile\": 1.5},\n\"allowEnv\": [\"a b\"], \"wrte\": []}}", []place{
+			{3, 24, "$.sandbox.profile", "workspace, strict, off"}, {3, 39, "$.sandbox.read[0]", "absolute"},
+			{4, 16, "$.sandbox.connectTcp[0]", "port"}, {4, 24, "$.sandbox.connectTcp[2]", "port"},
+			{4, 53, "$.sandbox.limits.memory", "not built yet"}, {4, 65, "$.sandbox.limits.nproc", "from 1"}, {4, 78, "$.sandbox.limits.nofile", "whole number"},
+			{5, 14, "$.sandbox.allowEnv[0]", "name of a variable"}, {5, 30, "$.sandbox.wrte", "did you mean write?"}}},
 		{"access", head + "\n\"adapterConfig\": {\"access.X\": {}}}", []place{{2, 31, "$.adapterConfig.access.X", "under env"}}},
 		{"bad name", env(`"A-B": "x"`), one("A-B", "must match")},
 		{"reserved", env(`"PAPERCLIP_X": "x"`), one("PAPERCLIP_X", "reserved")},
@@ -106,6 +113,19 @@ func TestAgentProblems(t *testing.T) {
 			}
 			compare(t, err, c.want)
 		})
+	}
+}
+
+// What a policy says arrives; what it leaves out is the workspace profile's.
+func TestSandbox(t *testing.T) {
+	a, err := LoadAgent(write(t, "a.json", head+`"adapterConfig": {"env": {"NODE_OPTIONS": "x", "LD_PRELOAD": "y"}},
+		"sandbox": {"allowEnv": ["LD_PRELOAD", "NODE_OPTIONS"], "write": ["/srv/x/../y"], "bindTcp": [80], "unixSockets": true, "limits": {"fsize": 5}}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := sandbox.Policy{Profile: sandbox.ProfileWorkspace, Write: []string{"/srv/y"}, BindTCP: []uint16{80}, UnixSockets: true, Limits: sandbox.Limits{FSize: 5}}
+	if !reflect.DeepEqual(a.Sandbox, want) || len(a.Plain) != 2 {
+		t.Errorf("%+v", a)
 	}
 }
 

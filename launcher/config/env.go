@@ -31,7 +31,7 @@ func (r *reading) variable(d *document, name string, n *node) {
 func (r *reading) plain(d *document, name string, n *node) {
 	switch {
 	case protocol.Loader(name):
-		d.fault(n, "%s steers a loader or interpreter: it will need sandbox.allowEnv, which is not built yet", name)
+		r.loaders = append(r.loaders, loader{name, n})
 	case strings.ContainsRune(n.str, 0):
 		d.fault(n, "holds a NUL character, which no environment can carry")
 	case n.str == "***REDACTED***":
