@@ -141,6 +141,8 @@ type answer struct {
 func (s *site) begin(ctx context.Context, a Agent) <-chan answer {
 	c := make(chan answer, 1)
 	go func() {
+		ctx, cancel := context.WithTimeout(ctx, 30*time.Second) // a test that waits in vain fails, and does not hang
+		defer cancel()
 		b, err := s.source.Resolve(ctx, a)
 		c <- answer{b, err}
 	}()

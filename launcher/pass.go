@@ -101,8 +101,17 @@ func (p *pass) plan(ctx context.Context, runID string) (*sandbox.LaunchSpec, *sa
 	}
 	env := basicEnv(p.world.cfg, a, user, dirs, runID)
 	maps.Copy(env, plan.Env) // the agent's own plain variables are among them
-	return &sandbox.LaunchSpec{Agent: a.Name, Argv: plan.Argv, Dir: plan.Dir, Env: env, Stdin: plan.Stdin},
-		&sandbox.Policy{User: user}, nil
+	policy := a.Sandbox
+	policy.User = user
+	return &sandbox.LaunchSpec{
+		Agent: a.Name, Argv: plan.Argv, Dir: plan.Dir, Env: env, Stdin: plan.Stdin,
+		Places: sandbox.Places{Dir: plan.Dir, Home: dirs.home, Tmp: dirs.tmp, Private: private(p.world.cfg)},
+	}, &policy, nil
+}
+
+// private are the launcher's own files, which no agent's policy may open.
+func private(cfg *config.Config) []string {
+	return []string{cfg.Path, cfg.StateDir, cfg.AdaptersDir, cfg.HostKeyFile, cfg.ControlPlane.TokenFile, cfg.Socket}
 }
 
 // adopt puts the run on record, lets the waiting stage become the agent and
@@ -144,7 +153,7 @@ func (p *pass) record(runID string, proc *sandbox.Process, bundle *protocol.Bund
 		RunID: runID, Agent: p.agent.Name, AgentID: p.agent.ID, CompanyID: p.agent.CompanyID,
 		Trigger: string(p.trigger), State: runs.Starting, Refs: runs.Refs(bundle), BundleID: bundle.Meta.BundleID,
 		User: p.agent.User, PID: proc.PID, PIDStart: proc.Start, BootID: boot,
-		StartedAt: now, GraceSec: p.agent.Grace.Seconds(),
+		Sandbox: proc.Level, StartedAt: now, GraceSec: p.agent.Grace.Seconds(),
 	}
 	if p.agent.Timeout > 0 {
 		deadline := now.Add(p.agent.Timeout)

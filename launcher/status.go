@@ -6,13 +6,10 @@ import (
 	"github.com/agent-launcher/agent-launcher/launcher/control"
 )
 
-// SandboxLevel is what the kernel enforces for a run of this build.
-const SandboxLevel = "own session, no capabilities, no new privileges"
-
 // notes say what this build does not protect, so that nobody has to find out.
 var notes = [...]string{
 	"agent output is not masked yet: a value that an agent prints is in its 0600 log file",
-	"Landlock, seccomp and cgroups are not built yet: agents of one uid are not separated from one another or from the launcher",
+	"cgroups are not built yet: a process that leaves its agent's process group outlives it",
 	"the keeper is not built yet: the launcher's uid can read the host key file, and a stop of the launcher ends its agents",
 }
 
@@ -62,7 +59,7 @@ func (a *agent) status() control.Agent {
 	defer a.mu.Unlock()
 	s := control.Agent{
 		Name: a.name, ID: a.cfg.ID, CompanyID: a.cfg.CompanyID, AdapterType: a.cfg.AdapterType, User: a.cfg.User,
-		State: a.shownState(), Sandbox: SandboxLevel, LastHeartbeat: a.lastBeat, LastRun: a.lastRun,
+		State: a.shownState(), Sandbox: string(a.cfg.Sandbox.Profile), LastHeartbeat: a.lastBeat, LastRun: a.lastRun,
 		Coalesced: a.coalesced, ConfigError: a.configErr,
 	}
 	if a.run != nil {

@@ -8,8 +8,6 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/agent-launcher/agent-launcher/sandbox"
 )
 
 // TestNeighbourCannotLookIntoTheStage: a process of the stage's own uid, while
@@ -106,7 +104,7 @@ func TestCrashLeavesNoCore(t *testing.T) {
 	h := newHost(t)
 	spec := command("/bin/sh", "-c", crash)
 	spec.Dir = t.TempDir()
-	_, exit := h.run(t, spec, h.seal(t, map[string]string{"TOKEN": "value"}), sandbox.Policy{})
+	_, exit := h.run(t, spec, h.seal(t, map[string]string{"TOKEN": "value"}), unconfined())
 	if exit.Signal != unix.SIGABRT {
 		t.Fatalf("%v", exit)
 	}

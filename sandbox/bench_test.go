@@ -80,7 +80,7 @@ func (h *host) launcher(child string, bundle *protocol.Bundle) func(*testing.B) 
 	spec := sandbox.LaunchSpec{Agent: "bench", Argv: []string{child}, Dir: "/", Env: map[string]string{}}
 	return func(b *testing.B) time.Duration {
 		began := monotonic(b)
-		p, err := h.Start(spec, bundle, sandbox.Policy{})
+		p, err := h.Start(spec, bundle, unconfined())
 		if err != nil {
 			b.Fatal(err)
 		}

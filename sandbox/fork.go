@@ -17,10 +17,10 @@ import (
 var stageEnv = []string{"GOMAXPROCS=1", "GOGC=off", "GOTRACEBACK=none"}
 
 // fork starts the stage with exactly the descriptors of package wire.
-func (s *Sandbox) fork(spec *LaunchSpec, ws *wire.Spec) (_ *Process, err error) {
+func (s *Sandbox) fork(spec *LaunchSpec, c *confined, ws *wire.Spec) (_ *Process, err error) {
 	f := files{}
 	defer f.closeAll()
-	child, err := s.childFiles(&f, spec, ws)
+	child, err := s.childFiles(&f, spec, c, ws)
 	if err != nil {
 		return nil, err
 	}
@@ -36,12 +36,12 @@ func (s *Sandbox) fork(spec *LaunchSpec, ws *wire.Spec) (_ *Process, err error) 
 		_ = errors.Join(output.Close(), goPipe.Close(), status.Close())
 		return nil, fmt.Errorf("cannot execute the stage: %w", err)
 	}
-	p := &Process{PID: proc.Pid, Output: output, spec: spec, proc: proc, goPipe: goPipe, status: status}
+	p := &Process{PID: proc.Pid, Output: output, Level: c.level, spec: spec, proc: proc, goPipe: goPipe, status: status}
 	return p, p.identify(pidfd)
 }
 
-// childFiles makes the stage's descriptors 0 to 6, in order.
-func (s *Sandbox) childFiles(f *files, spec *LaunchSpec, ws *wire.Spec) ([]*os.File, error) {
+// childFiles makes the stage's descriptors 0 to 7, in order.
+func (s *Sandbox) childFiles(f *files, spec *LaunchSpec, c *confined, ws *wire.Spec) ([]*os.File, error) {
 	data, err := protocol.Marshal(ws)
 	if err != nil {
 		return nil, fmt.Errorf("cannot encode launch spec: %w", err)
@@ -51,12 +51,16 @@ func (s *Sandbox) childFiles(f *files, spec *LaunchSpec, ws *wire.Spec) ([]*os.F
 	specFile := f.memfd("launch-spec", data)
 	key := f.open(s.key)
 	goR, goW := f.pipe()
+	ruleset := c.ruleset
+	if ruleset == nil {
+		ruleset = f.add(os.Open(os.DevNull)) // to keep the numbers
+	}
 	statusR, statusW := f.pipe()
 	if f.err != nil {
 		return nil, f.err
 	}
 	f.kept = map[string]*os.File{"output": outR, "go": goW, "status": statusR}
-	return []*os.File{stdin, outW, outW, specFile, key, goR, statusW}, nil
+	return []*os.File{stdin, outW, outW, specFile, key, goR, ruleset, statusW}, nil
 }
 
 // files collects what one launch opens, and the first error.

@@ -44,11 +44,11 @@ func (h *host) startRaw(t testing.TB, spec []byte, full bool) *raw {
 	if err := os.WriteFile(specFile, spec, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	files := []uintptr{openFD(t, os.DevNull), 1, 2, openFD(t, specFile), openFD(t, h.key), uintptr(goPipe[0]), uintptr(status[1])}
+	files := []uintptr{openFD(t, os.DevNull), 1, 2, openFD(t, specFile), openFD(t, h.key), uintptr(goPipe[0]), openFD(t, os.DevNull), uintptr(status[1])}
 	pid, err := syscall.ForkExec(h.stage, []string{"agent-launcher-stage", "stage"}, &syscall.ProcAttr{
 		Dir: "/", Env: []string{"GOMAXPROCS=1", "GOGC=off", "GOTRACEBACK=none"}, Files: files, Sys: &syscall.SysProcAttr{Setsid: true},
 	})
-	for _, i := range []int{0, 3, 4, 5, 6} {
+	for _, i := range []int{0, 3, 4, 5, 6, 7} {
 		unix.Close(int(files[i]))
 	}
 	if err != nil {

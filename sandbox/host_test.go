@@ -140,7 +140,7 @@ func withDeadline(t testing.TB) context.Context {
 
 func (h *host) start(t testing.TB, spec sandbox.LaunchSpec, bundle *protocol.Bundle) *sandbox.Process {
 	t.Helper()
-	p, err := h.Start(spec, bundle, sandbox.Policy{})
+	p, err := h.Start(spec, bundle, unconfined())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +187,7 @@ func readAll(t testing.TB, p *sandbox.Process) string {
 // must runs an agent that has to succeed.
 func (h *host) must(t testing.TB, spec sandbox.LaunchSpec, bundle *protocol.Bundle) string {
 	t.Helper()
-	out, exit := h.run(t, spec, bundle, sandbox.Policy{})
+	out, exit := h.run(t, spec, bundle, unconfined())
 	if exit != (sandbox.Exit{Known: true}) {
 		t.Fatalf("%v: %s", exit, out)
 	}
@@ -237,3 +237,7 @@ func atoi(s string) int {
 	n, _ := strconv.Atoi(s)
 	return n
 }
+
+// unconfined is the policy of tests that are about launching alone; what
+// confinement does stands in internal/e2e.
+func unconfined() sandbox.Policy { return sandbox.Policy{Profile: sandbox.ProfileOff} }

@@ -148,12 +148,12 @@ func TestArgumentsDirectoryStdin(t *testing.T) {
 	spec := command(self(t, roleAgent, args...)...)
 	spec.Dir = h.dir
 	spec.Stdin = []byte(strings.Repeat("line\n", 50_000)) // more than a pipe holds
-	f := h.facts(t, spec, sandbox.Policy{})
+	f := h.facts(t, spec, unconfined())
 	if !slices.Equal(f.Args, args) || f.Dir != h.dir || string(f.Stdin) != string(spec.Stdin) {
 		t.Errorf("got %q in %s, %d bytes on stdin", f.Args, f.Dir, len(f.Stdin))
 	}
 	spec.Stdin = nil
-	if f := h.facts(t, spec, sandbox.Policy{}); len(f.Stdin) != 0 {
+	if f := h.facts(t, spec, unconfined()); len(f.Stdin) != 0 {
 		t.Errorf("stdin is not empty: %d bytes", len(f.Stdin))
 	}
 }
@@ -174,7 +174,7 @@ func TestDescriptors(t *testing.T) {
 	defer unix.Close(high)
 	spec := command(self(t, roleAgent)...)
 	spec.Env["GODEBUG"] = "containermaxprocs=0" // else the agent's own Go runtime keeps files of its cgroup open
-	f := h.facts(t, spec, sandbox.Policy{})
+	f := h.facts(t, spec, unconfined())
 	fds := slices.Sorted(maps.Keys(f.FDs))
 	if !reflect.DeepEqual(fds, []int{0, 1, 2}) {
 		t.Fatalf("open descriptors: %v", fds)
@@ -188,11 +188,11 @@ func TestDescriptors(t *testing.T) {
 
 func TestOutputHoldsBothStreamsInOrder(t *testing.T) {
 	h := newHost(t)
-	out, exit := h.run(t, command("sh", "-c", "echo out; echo err >&2; echo out again; exit 3"), nil, sandbox.Policy{})
+	out, exit := h.run(t, command("sh", "-c", "echo out; echo err >&2; echo out again; exit 3"), nil, unconfined())
 	if out != "out\nerr\nout again\n" || exit.String() != "exit status 3" {
 		t.Errorf("%q, %v", out, exit)
 	}
-	_, exit = h.run(t, command("sh", "-c", "kill -USR1 $$"), nil, sandbox.Policy{})
+	_, exit = h.run(t, command("sh", "-c", "kill -USR1 $$"), nil, unconfined())
 	if exit.Signal != unix.SIGUSR1 || exit.String() != "signal: user defined signal 1" {
 		t.Errorf("%v", exit)
 	}

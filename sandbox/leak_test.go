@@ -49,7 +49,7 @@ func TestFailedStartsLeaveNothing(t *testing.T) {
 }
 
 func startAndEnd(s *sandbox.Sandbox, spec sandbox.LaunchSpec, bundle *protocol.Bundle) error {
-	p, err := s.Start(spec, bundle, sandbox.Policy{})
+	p, err := s.Start(spec, bundle, unconfined())
 	if err != nil {
 		return err
 	}

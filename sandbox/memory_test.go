@@ -29,7 +29,7 @@ func (h *host) startOn(t *testing.T, bundle *protocol.Bundle, prepare func() err
 			done <- result{nil, err}
 			return
 		}
-		p, err := h.Start(command("/bin/cat", "/proc/self/environ"), bundle, sandbox.Policy{})
+		p, err := h.Start(command("/bin/cat", "/proc/self/environ"), bundle, unconfined())
 		done <- result{p, err}
 	}()
 	r := <-done

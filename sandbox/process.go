@@ -20,6 +20,7 @@ type Process struct {
 	PID    int
 	Start  uint64   // start time in clock ticks after boot, /proc/PID/stat field 22
 	Output *os.File // read end of the agent's stdout and stderr; the caller closes it
+	Level  string   // what the kernel enforces, for status
 	Memory string   // after Release: where the values lay, "memfd_secret" or "mlock"
 
 	spec   *LaunchSpec

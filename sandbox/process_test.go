@@ -182,7 +182,7 @@ func (h *host) launch(i int, bundle *protocol.Bundle) error {
 	if i%5 == 1 {
 		spec.Argv[0] = "/nonexistent"
 	}
-	p, err := h.Start(spec, bundle, sandbox.Policy{})
+	p, err := h.Start(spec, bundle, unconfined())
 	if err != nil {
 		return err
 	}

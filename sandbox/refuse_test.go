@@ -86,7 +86,7 @@ func TestRefusedBeforeAnythingStarts(t *testing.T) {
 			if test.change != nil {
 				test.change(&spec)
 			}
-			_, err := nothing.Start(spec, h.seal(t, test.secrets), sandbox.Policy{})
+			_, err := nothing.Start(spec, h.seal(t, test.secrets), unconfined())
 			wantError(t, err, "cannot start agent tester: "+test.want)
 		})
 	}
@@ -111,7 +111,7 @@ func TestBundleIsCheckedBeforeTheStage(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			b := h.seal(t, map[string]string{"A": "hidden-value"})
 			test.change(b)
-			_, err := nothing.Start(command("/bin/true"), b, sandbox.Policy{})
+			_, err := nothing.Start(command("/bin/true"), b, unconfined())
 			wantError(t, err, "cannot start agent tester: bundle: "+test.want)
 		})
 	}
@@ -136,7 +136,7 @@ func TestStageOrKeyMissing(t *testing.T) {
 				wantError(t, fmt.Errorf("%s", s.Error), "cannot start agent tester: "+test.want)
 				return
 			}
-			_, err := sandbox.New(test.stage, test.key).Start(command("/bin/true"), nil, sandbox.Policy{})
+			_, err := sandbox.New(test.stage, test.key).Start(command("/bin/true"), nil, unconfined())
 			wantError(t, err, "cannot start agent tester: "+test.want)
 		})
 	}

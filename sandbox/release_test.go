@@ -101,7 +101,7 @@ func TestStageIsAnotherProgram(t *testing.T) {
 		"/bin/true":  "the stage died before it became the agent (exit status 0)",
 		"/bin/false": "the stage died before it became the agent (exit status 1)",
 	} {
-		p, err := sandbox.New(program, h.key).Start(command("/bin/true"), nil, sandbox.Policy{})
+		p, err := sandbox.New(program, h.key).Start(command("/bin/true"), nil, unconfined())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -109,8 +109,8 @@ func TestStageIsAnotherProgram(t *testing.T) {
 		wantError(t, p.Release(), "cannot start agent tester: "+want)
 	}
 	chatty := filepath.Join(h.dir, "chatty")
-	script(t, chatty, 0o755, "#!/bin/sh\nexec printf nonsense >&6\n")
-	p, err := sandbox.New(chatty, h.key).Start(command("/bin/true"), nil, sandbox.Policy{})
+	script(t, chatty, 0o755, "#!/bin/sh\nexec printf nonsense >&7\n")
+	p, err := sandbox.New(chatty, h.key).Start(command("/bin/true"), nil, unconfined())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +125,7 @@ func TestStageInheritsNothing(t *testing.T) {
 	t.Setenv("AGENT_LAUNCHER_TEST_TOKEN", "the launcher's own")
 	spy := filepath.Join(h.dir, "spy")
 	script(t, spy, 0o755, "#!/bin/sh\npwd; cat /proc/$$/environ\n")
-	p, err := sandbox.New(spy, h.key).Start(command("/bin/true"), nil, sandbox.Policy{})
+	p, err := sandbox.New(spy, h.key).Start(command("/bin/true"), nil, unconfined())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,11 +22,8 @@ type LaunchSpec struct {
 	Dir   string            // absolute working directory
 	Env   map[string]string // plain variables, all of them: nothing is inherited
 	Stdin []byte            // what the agent reads; nothing means /dev/null
-}
 
-// Policy says what the agent may be and use.
-type Policy struct {
-	User *User // nil: the launcher's own user, without capabilities
+	Places Places // what the policy speaks of
 }
 
 // Sandbox starts stages.
@@ -69,19 +66,27 @@ func (s *Sandbox) start(spec LaunchSpec, bundle *protocol.Bundle, policy Policy)
 	if err := check(&spec, bundle); err != nil {
 		return nil, err
 	}
-	rlimits, err := rlimits()
+	rlimits, err := rlimits(policy.Limits)
 	if err != nil {
 		return nil, err
 	}
-	return s.fork(&spec, &wire.Spec{
-		Version: wire.Version,
-		Paths:   candidates(spec.Argv[0], spec.Env["PATH"]),
-		Argv:    spec.Argv,
-		Env:     environ(spec.Env),
-		Dir:     spec.Dir,
-		User:    policy.User.wire(),
-		Rlimits: rlimits,
-		Bundle:  bundle,
+	programs := candidates(spec.Argv[0], spec.Env["PATH"])
+	confined, err := confine(&policy, &spec.Places, programs)
+	if err != nil {
+		return nil, err
+	}
+	defer confined.close()
+	return s.fork(&spec, confined, &wire.Spec{
+		Version:  wire.Version,
+		Paths:    programs,
+		Argv:     spec.Argv,
+		Env:      environ(spec.Env),
+		Dir:      spec.Dir,
+		User:     policy.User.wire(),
+		Rlimits:  rlimits,
+		Bundle:   bundle,
+		Landlock: confined.ruleset != nil,
+		Seccomp:  confined.filter,
 	})
 }
 

@@ -70,12 +70,23 @@ func stringsLimit() (int, error) {
 // for itself and the agent inherits. Go raises the soft limit of open files to
 // the hard one in its own processes, the stage included; programs that use
 // select(2) break above 1024, so the agent gets the customary soft limit.
-func rlimits() ([]wire.Rlimit, error) {
+func rlimits(l Limits) ([]wire.Rlimit, error) {
 	var nofile unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &nofile); err != nil {
 		return nil, fmt.Errorf("cannot read the limit of open files: %w", err)
 	}
-	return []wire.Rlimit{
-		{Resource: unix.RLIMIT_NOFILE, Soft: min(1024, nofile.Max), Hard: nofile.Max},
-	}, nil
+	files := wire.Rlimit{Resource: unix.RLIMIT_NOFILE, Soft: min(1024, nofile.Max), Hard: nofile.Max}
+	if l.NoFile > 0 {
+		files.Soft, files.Hard = l.NoFile, l.NoFile
+	}
+	out := []wire.Rlimit{files}
+	for _, x := range []struct {
+		resource uint32
+		limit    uint64
+	}{{unix.RLIMIT_NPROC, l.NProc}, {unix.RLIMIT_FSIZE, l.FSize}} {
+		if x.limit > 0 {
+			out = append(out, wire.Rlimit{Resource: x.resource, Soft: x.limit, Hard: x.limit})
+		}
+	}
+	return out, nil
 }

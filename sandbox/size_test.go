@@ -43,7 +43,7 @@ func TestLongestString(t *testing.T) {
 			h.must(t, spec, h.seal(t, secrets))
 			for _, over := range []int{1, 5000} {
 				spec, secrets = test.spec(over)
-				_, err := h.Start(spec, h.seal(t, secrets), sandbox.Policy{})
+				_, err := h.Start(spec, h.seal(t, secrets), unconfined())
 				wantError(t, err, fmt.Sprintf("cannot start agent tester: %s takes %d bytes, %d more than the kernel's limit of 131072 for one string (E2BIG)",
 					test.what, maxString+over, over))
 			}
@@ -96,7 +96,7 @@ func TestTotalSize(t *testing.T) {
 	h.must(t, spec, h.seal(t, secrets))
 
 	spec, secrets = fillTo("/bin/true", limit+1)
-	_, err := h.Start(spec, h.seal(t, secrets), sandbox.Policy{})
+	_, err := h.Start(spec, h.seal(t, secrets), unconfined())
 	wantError(t, err, fmt.Sprintf("cannot start agent tester: arguments and environment take %d bytes, 1 more than the limit of %d, a quarter of the stack limit (E2BIG)",
 		limit+1, limit))
 

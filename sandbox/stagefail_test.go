@@ -125,7 +125,7 @@ func TestKeyFileHoldsNoKey(t *testing.T) {
 			default:
 				script(t, key, 0o600, test.content)
 			}
-			p, err := sandbox.New(h.stage, key).Start(command("/bin/true"), h.seal(t, map[string]string{"A": "hidden-value"}), sandbox.Policy{})
+			p, err := sandbox.New(h.stage, key).Start(command("/bin/true"), h.seal(t, map[string]string{"A": "hidden-value"}), unconfined())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -82,6 +82,7 @@ type starter struct {
 // user. wrap is put before its command line.
 func (h *host) startElsewhere(t testing.TB, o order, bundle *protocol.Bundle, wrap ...string) *starter {
 	t.Helper()
+	o.Policy.Profile = sandbox.ProfileOff
 	if o.Stage = h.stage; o.Key == "" {
 		o.Key = h.key
 	}

@@ -19,7 +19,7 @@ import (
 )
 
 func otherUser() sandbox.Policy {
-	return sandbox.Policy{User: &sandbox.User{Name: "other", UID: ordinaryUID, GID: ordinaryUID + 1, Groups: []uint32{ordinaryUID + 2, ordinaryUID + 3}}}
+	return sandbox.Policy{Profile: sandbox.ProfileOff, User: &sandbox.User{Name: "other", UID: ordinaryUID, GID: ordinaryUID + 1, Groups: []uint32{ordinaryUID + 2, ordinaryUID + 3}}}
 }
 
 func TestAgentIsItsUser(t *testing.T) {
@@ -41,7 +41,7 @@ func TestAgentIsItsUser(t *testing.T) {
 			t.Errorf("%s: %q, want %q", name, status[name], want)
 		}
 	}
-	none := sandbox.Policy{User: &sandbox.User{UID: uid, GID: gid}}
+	none := sandbox.Policy{Profile: sandbox.ProfileOff, User: &sandbox.User{UID: uid, GID: gid}}
 	if f := h.facts(t, command(publicSelf(t, h, roleAgent)...), none); len(f.Groups) != 0 {
 		t.Errorf("without supplementary groups: %v", f.Groups)
 	}
@@ -75,7 +75,7 @@ func TestNoWayBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, shell := range []string{"cat " + closed, "chown 1:1 " + h.key, "su -c true nobody", "mount -t tmpfs none " + h.dir, "mknod " + h.dir + "/node c 1 3"} {
-		if out, exit := h.run(t, command("sh", "-c", shell), nil, sandbox.Policy{}); exit.Code == 0 {
+		if out, exit := h.run(t, command("sh", "-c", shell), nil, unconfined()); exit.Code == 0 {
 			t.Errorf("root without capabilities: %s: %s", shell, out)
 		}
 	}
@@ -103,7 +103,7 @@ func TestDirectoryIsEnteredAsTheUser(t *testing.T) {
 // run the agent as itself instead.
 func TestUserWithoutPrivilege(t *testing.T) {
 	h := newHost(t)
-	policy := sandbox.Policy{User: &sandbox.User{Name: "other", UID: 12345, GID: 12345}}
+	policy := sandbox.Policy{Profile: sandbox.ProfileOff, User: &sandbox.User{Name: "other", UID: 12345, GID: 12345}}
 	s := h.startElsewhere(t, order{Spec: command("/bin/true"), Policy: policy, Release: true}, nil)
 	wantError(t, errors.New(s.Error), "cannot start agent tester: cannot set its groups: operation not permitted")
 }
@@ -137,7 +137,7 @@ func TestLookupUser(t *testing.T) {
 func checkRunsAs(t *testing.T, u *sandbox.User) {
 	t.Helper()
 	h := newHost(t)
-	out, _ := h.run(t, command(publicSelf(t, h, roleAgent)...), nil, sandbox.Policy{User: u})
+	out, _ := h.run(t, command(publicSelf(t, h, roleAgent)...), nil, sandbox.Policy{Profile: sandbox.ProfileOff, User: u})
 	var f agentFacts
 	if err := json.Unmarshal([]byte(out), &f); err != nil || f.UIDs[0] != int(u.UID) || f.GIDs[0] != int(u.GID) {
 		t.Errorf("%v: %s", err, out)

@@ -85,7 +85,7 @@ func checkCommand() *cobra.Command {
 			if r.Failed() {
 				return exitError{code: exitConfig}
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "ok: %d agents; sandbox: %s\n", len(r.Agents), launcher.SandboxLevel)
+			fmt.Fprintf(cmd.OutOrStdout(), "ok: %d agents; this kernel can enforce: %s\n", len(r.Agents), sandbox.Kernel())
 			return nil
 		},
 	}

@@ -54,6 +54,8 @@ func newHost(t testing.TB) *host {
 	h := &host{t: t, bin: testbin.Build(t), dir: dir, plane: controlplanetest.New(t)}
 	must(t, os.Chmod(dir, 0o755))
 	must(t, os.Mkdir(h.path("adapters.d"), 0o755))
+	must(t, os.Mkdir(h.path("work"), 0o755))
+	must(t, os.Chmod(h.path("work"), 0o777)) // some agents run as other users
 	h.socket, h.config, h.log = h.path("control.sock"), h.path("config.json"), h.path("daemon.log")
 	h.proxy = newProxy(t, h.plane.Handler())
 	h.company = h.plane.CreateCompany("Acme")
@@ -101,7 +103,7 @@ func ref(secret string, version any) map[string]any {
 // addAgent registers an agent at the control plane and writes its file.
 func (h *host) addAgent(name string, a agent) (id string) {
 	h.t.Helper()
-	config := map[string]any{"command": a.command, "cwd": "/", "timeoutSec": a.timeout, "graceSec": 2}
+	config := map[string]any{"command": a.command, "cwd": h.path("work"), "timeoutSec": a.timeout, "graceSec": 2}
 	if a.args != nil {
 		config["args"] = a.args
 	}

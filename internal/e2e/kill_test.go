@@ -16,7 +16,7 @@ import (
 // and the next daemon starts without help.
 func TestKillDuringLaunches(t *testing.T) {
 	h := newHost(t)
-	started := h.path("started")
+	started := h.path("work/started")
 	must(t, os.Mkdir(started, 0o755))
 	secret := h.plane.CreateSecret(h.company, "TOKEN", secretValue(1, 1))
 	for i := range 20 {

@@ -139,7 +139,7 @@ func TestStopHoldsUntilWake(t *testing.T) {
 // the background does not outlive its run.
 func TestTimeoutKillsGroup(t *testing.T) {
 	h := newHost(t)
-	pidFile := h.path("child.pid")
+	pidFile := h.path("work/child.pid")
 	h.addAgent("a", agent{
 		command: "/bin/sh", timeout: 1, heartbeat: off,
 		args: []string{"-c", `trap '' TERM; (trap '' TERM; exec sleep 300) & echo $! > ` + pidFile + `; wait; sleep 300`},

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/agent-launcher/agent-launcher/protocol"
+	"github.com/agent-launcher/agent-launcher/sandbox"
 )
 
 // Agent is one adapter file, valid. Two that are equal under reflect.DeepEqual
@@ -29,7 +30,8 @@ type Agent struct {
 		Enabled  bool          // whether the timer starts the agent
 		Interval time.Duration // 0: the daemon's
 	}
-	User string // empty: the daemon's own
+	User    string         // empty: the daemon's own
+	Sandbox sandbox.Policy // its User is not set here
 }
 
 // reading is an agent while its file is read.
@@ -40,10 +42,12 @@ type reading struct {
 	grace    float64
 	interval float64
 	off      bool // by enabled or by an interval of 0
+	loaders  []loader
+	allowed  []string // of the loaders
 }
 
 func newReading(a *Agent) *reading {
-	a.Plain = map[string]string{}
+	a.Plain, a.Sandbox.Profile = map[string]string{}, sandbox.ProfileWorkspace
 	return &reading{agent: a, own: map[string]json.RawMessage{}, grace: 15}
 }
 
@@ -79,6 +83,7 @@ func load(file string) (*Agent, *document, *node) {
 
 func (r *reading) finish(d *document, n *node) {
 	a := r.agent
+	r.checkLoaders(d)
 	own, err := json.Marshal(r.own)
 	if err != nil {
 		d.fault(n, "cannot encode adapterConfig: %v", err)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/agent-launcher/agent-launcher/protocol"
+	"github.com/agent-launcher/agent-launcher/sandbox"
 )
 
 const head = `{"id": "a1", "companyId": "c1", "adapterType": "process", `
@@ -40,6 +41,7 @@ func TestPastedRecord(t *testing.T) {
 		Bindings: []protocol.Binding{{Name: "A", SecretID: "s2", Version: 3}, {Name: "B", SecretID: "s3"}, {Name: "TOKEN", SecretID: "s1"}},
 		Timeout:  time.Minute, Grace: 5 * time.Second,
 		AdapterConfig: []byte(`{"args":["x.sh"],"command":"/bin/bash","cwd":"/d"}`),
+		Sandbox:       sandbox.Policy{Profile: sandbox.ProfileWorkspace},
 	}
 	want.Heartbeat.Enabled, want.Heartbeat.Interval = true, 15*time.Second
 	if !reflect.DeepEqual(a, want) {
@@ -105,9 +107,14 @@ func TestAgentProblems(t *testing.T) {
 		{"ids", `{"id": §"..", "companyId": §"a\u001b[31m", "adapterType": §"../../bin/sh", "adapterConfig": {}}`, []want{
 			{"$.id", "must be an id"}, {"$.companyId", "must be an id"}, {"$.adapterType", "must be an adapter type"}}},
 		{"unknown keys", head + `"adapterConfig": {}, "adapterTyp": §1, "zzz": §2}`, []want{{"$.adapterTyp", "did you mean adapterType?"}, {"$.zzz", `unknown key "zzz"`}}},
-		{"not built", head + "\"adapterConfig\": {},\n\"lifecycle\": §\"service\", \"overlap\": §\"replace\",\n\"staleGraceSec\": §1, \"sandbox\": §null}", []want{
+		{"not built", head + "\"adapterConfig\": {},\n\"lifecycle\": §\"service\", \"overlap\": §\"replace\",\n\"staleGraceSec\": §1}", []want{
 			{"$.lifecycle", "not built yet: lifecycle service | this version knows run"}, {"$.overlap", "not built yet: overlap replace"},
-			{"$.staleGraceSec", "not built yet"}, {"$.sandbox", "not built yet"}}},
+			{"$.staleGraceSec", "not built yet"}}},
+		{"sandbox", head + "\"adapterConfig\": {},\n\"sandbox\": {\"profile\": §\"of\", \"read\": [§\"a\", \"/b\"],\n\"connectTcp\": [§0, 443, §70000], \"limits\": {\"memory\": §1, \"nproc\": §0, \"nofile\": §1.5},\n\"allowEnv\": [§\"a b\"], \"wrte\": §[], \"bindTcp\": §1}}", []want{
+			{"$.sandbox.profile", "workspace or strict or off"}, {"$.sandbox.read[0]", "absolute"},
+			{"$.sandbox.connectTcp[0]", "port"}, {"$.sandbox.connectTcp[2]", "port"},
+			{"$.sandbox.limits.memory", "not built yet"}, {"$.sandbox.limits.nproc", "from 1"}, {"$.sandbox.limits.nofile", "whole number"},
+			{"$.sandbox.allowEnv[0]", "name of a variable"}, {"$.sandbox.wrte", "did you mean write?"}, {"$.sandbox.bindTcp", "an array of ports"}}},
 		{"neither now nor later", head + `"adapterConfig": {}, "lifecycle": §"hunter2", "overlap": §"x"}`, []want{
 			{"$.lifecycle", "must be run, got a string of length 7"}, {"$.overlap", "must be skip"}}},
 		{"access", head + "\n\"adapterConfig\": {\"access.X\": §{}}}", []want{{`$.adapterConfig["access.X"]`, "bind the secret under env"}}},

@@ -25,7 +25,7 @@ func agentShape(r *reading) []field {
 		choice(field{name: "lifecycle", doc: "run: each heartbeat is one short run."}, new(string), []string{"run"}, "service"),
 		choice(field{name: "overlap", doc: "skip: a heartbeat that is due during a run is left out."}, new(string), []string{"skip"}, "replace"),
 		notBuilt("staleGraceSec", "running from an earlier bundle while the control plane is down", ""),
-		notBuilt("sandbox", "a policy for each agent", ""),
+		{name: "sandbox", typ: "object", doc: "What the agent may touch. Default: profile workspace.", sub: sandboxShape(r)},
 	}
 	return append(fields, unused(recordKeys(), "Part of a Paperclip agent record. Not used here.")...)
 }

@@ -50,7 +50,7 @@ func (r *reading) plain(d *document, name string, n *node) {
 	r.agent.Plain[name] = n.str
 	switch size := len(name) + len(n.str) + len("=\x00"); {
 	case protocol.Loader(name):
-		d.fault(n, "steers a loader or interpreter: that needs sandbox.allowEnv, which is not built yet")
+		r.loaders = append(r.loaders, loader{name, n})
 	case strings.ContainsRune(n.str, 0):
 		d.fault(n, "holds a NUL character, which no environment can carry")
 	case size > maxVariable:

@@ -20,7 +20,7 @@ func TestEnvProblems(t *testing.T) {
 		{"long name", `"` + strings.Repeat("A", 256) + `": §"x"`, `["AAAAAAAAAAAA..."]`, "at most 255 bytes"},
 		{"reserved", `"PAPERCLIP_X": §"x"`, ".PAPERCLIP_X", "reserved"},
 		{"reserved secret", `"PAPERCLIP_API_KEY": §` + ref(""), ".PAPERCLIP_API_KEY", "reserved"},
-		{"loader", `"LD_PRELOAD": §"x"`, ".LD_PRELOAD", "needs sandbox.allowEnv, which is not built yet"},
+		{"loader", `"LD_PRELOAD": §"x"`, ".LD_PRELOAD", "steers a loader or interpreter | if that is wanted, name it in sandbox.allowEnv"},
 		{"loader as plain", `"BASH_ENV": {"type": "plain", "value": §"x"}`, ".BASH_ENV.value", "sandbox.allowEnv"},
 		{"loader as secret", `"NODE_OPTIONS": §` + ref(""), ".NODE_OPTIONS", "cannot be a secret"},
 		{"PATH as secret", `"PATH": §` + ref(""), ".PATH", "cannot be a secret"},

@@ -66,6 +66,8 @@ func isType(n *node, typ string) bool {
 		return n.kind == '0'
 	case "boolean":
 		return n.kind == 't' || n.kind == 'f'
+	case "array":
+		return n.kind == '['
 	}
 	return n.kind == '{' // object
 }

@@ -55,7 +55,7 @@ type Agent struct {
 	AdapterType   string       `json:"adapterType"`
 	User          string       `json:"user,omitempty"`
 	State         string       `json:"state"`   // see AgentState
-	Sandbox       string       `json:"sandbox"` // what the kernel enforces for its runs
+	Sandbox       string       `json:"sandbox"` // its profile; run and lastRun say what the kernel enforces
 	LastHeartbeat *Heartbeat   `json:"lastHeartbeat,omitempty"`
 	NextHeartbeat *time.Time   `json:"nextHeartbeat,omitempty"`
 	Run           *runs.Record `json:"run,omitempty"`     // in progress

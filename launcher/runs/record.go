@@ -47,8 +47,9 @@ type Record struct {
 	State     State      `json:"state"`
 	Refs      []Ref      `json:"refs"`
 	BundleID  string     `json:"bundleId,omitempty"`
-	User      string     `json:"user,omitempty"`   // empty: the launcher's own
-	Memory    string     `json:"memory,omitempty"` // where the values lay before execve
+	User      string     `json:"user,omitempty"`    // empty: the launcher's own
+	Memory    string     `json:"memory,omitempty"`  // where the values lay before execve
+	Sandbox   string     `json:"sandbox,omitempty"` // what the kernel enforces
 	PID       int        `json:"pid"`
 	PIDStart  uint64     `json:"pidStart"` // clock ticks after boot
 	BootID    string     `json:"bootId"`

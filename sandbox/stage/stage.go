@@ -24,8 +24,7 @@ import (
 // Main is the whole life of a stage, from top to bottom. It never returns:
 // it becomes the agent or exits with status 125.
 func Main() {
-	// Credentials, no_new_privs (and Landlock and seccomp, once built) are
-	// per-thread on Linux: the thread that sets them must be the one that
+	// Credentials, no_new_privs, Landlock and seccomp are per-thread on Linux: the thread that sets them must be the one that
 	// calls execve.
 	runtime.LockOSThread()
 	defer func() {
@@ -65,10 +64,17 @@ func Main() {
 	must(wire.StepDir, unix.Chdir(spec.Dir))
 	resetSignals()
 	unix.Umask(0o022) // the customary one: the daemon's own is tighter
-	//    Here Landlock will be applied, and proven by one denied access.
+	if spec.Landlock {
+		must(wire.StepLandlock, landlock(wire.FDRuleset))
+		proveConfined()
+	}
 
-	// 6. Only 0, 1 and 2 stay open. Here seccomp will be loaded, last of all.
+	// 6. Only 0, 1 and 2 stay open. The filter comes last, as it denies some of
+	//    the above.
 	must(wire.StepClose, unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC))
+	if len(spec.Seccomp) > 0 {
+		must(wire.StepSeccomp, loadFilter(spec.Seccomp))
+	}
 	_, _ = unix.Write(wire.FDStatus, []byte{wire.Ready, byte(memory)})
 	execute(spec, secrets)
 }

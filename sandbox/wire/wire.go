@@ -40,10 +40,11 @@ const Version = 1
 // The stage's file descriptors. 0, 1 and 2 are the agent's. The status pipe is
 // the highest: close-on-exec works upwards, so its EOF comes last.
 const (
-	FDSpec   = 3 // memfd, Spec as CBOR
-	FDKey    = 4 // host key file, read with pread at offset 0
-	FDGo     = 5 // pipe, read end
-	FDStatus = 6 // pipe, write end
+	FDSpec    = 3 // memfd, Spec as CBOR
+	FDKey     = 4 // host key file, read with pread at offset 0
+	FDGo      = 5 // pipe, read end
+	FDRuleset = 6 // Landlock ruleset, if the spec says so
+	FDStatus  = 7 // pipe, write end
 )
 
 // The bytes on the go and status pipes.
@@ -71,14 +72,16 @@ const (
 
 // Spec is everything the stage needs to know.
 type Spec struct {
-	Version uint             `cbor:"1,keyasint"`
-	Paths   []string         `cbor:"2,keyasint"` // candidates for the program, tried in order as execvp(3) does
-	Argv    []string         `cbor:"3,keyasint"`
-	Env     []string         `cbor:"4,keyasint"` // NAME=value, plain
-	Dir     string           `cbor:"5,keyasint"`
-	User    *User            `cbor:"6,keyasint,omitempty"` // absent: stay who we are
-	Rlimits []Rlimit         `cbor:"7,keyasint"`
-	Bundle  *protocol.Bundle `cbor:"8,keyasint,omitempty"` // absent: no secrets, the key is not read
+	Version  uint             `cbor:"1,keyasint"`
+	Paths    []string         `cbor:"2,keyasint"` // candidates for the program, tried in order as execvp(3) does
+	Argv     []string         `cbor:"3,keyasint"`
+	Env      []string         `cbor:"4,keyasint"` // NAME=value, plain
+	Dir      string           `cbor:"5,keyasint"`
+	User     *User            `cbor:"6,keyasint,omitempty"` // absent: stay who we are
+	Rlimits  []Rlimit         `cbor:"7,keyasint"`
+	Bundle   *protocol.Bundle `cbor:"8,keyasint,omitempty"`  // absent: no secrets, the key is not read
+	Landlock bool             `cbor:"9,keyasint"`            // restrict by the ruleset at FDRuleset
+	Seccomp  []byte           `cbor:"10,keyasint,omitempty"` // array of struct sock_filter; absent: no filter
 }
 
 // User is who the agent runs as.
@@ -124,7 +127,10 @@ const (
 	StepUser
 	StepPrivileges
 	StepDir
+	StepLandlock
+	StepProof
 	StepClose
+	StepSeccomp
 	StepExec
 	StepBug
 )
@@ -142,7 +148,10 @@ var stepNames = map[Step]string{
 	StepUser:         "become its user",
 	StepPrivileges:   "give up new privileges",
 	StepDir:          "enter its working directory",
+	StepLandlock:     "confine itself with Landlock",
+	StepProof:        "prove that Landlock confines it",
 	StepClose:        "close inherited files",
+	StepSeccomp:      "load its system call filter",
 	StepExec:         "execute its program",
 	StepBug:          "finish: a bug in agent-launcher-stage",
 }
@@ -157,21 +166,23 @@ func (s Step) String() string {
 
 // Reasons of StepOpen and StepKey that are no errno. They lie above every errno.
 const (
-	CodeExpired   = 5001
-	CodeNotOpen   = 5002
-	CodeStructure = 5003
-	CodeKeyID     = 5004
-	CodeMalformed = 5005
-	CodeKey       = 5006
+	CodeExpired     = 5001
+	CodeNotOpen     = 5002
+	CodeStructure   = 5003
+	CodeKeyID       = 5004
+	CodeMalformed   = 5005
+	CodeKey         = 5006
+	CodeNotConfined = 5007
 )
 
 var codeText = map[uint32]string{
-	CodeExpired:   "it has expired",
-	CodeNotOpen:   "it was made for another host, agent or request, or was altered",
-	CodeStructure: "its content does not have the announced structure",
-	CodeKeyID:     "it is sealed to another host key than this host's",
-	CodeMalformed: "it is malformed",
-	CodeKey:       "the file does not hold a host private key as keygen writes it",
+	CodeExpired:     "it has expired",
+	CodeNotOpen:     "it was made for another host, agent or request, or was altered",
+	CodeStructure:   "its content does not have the announced structure",
+	CodeKeyID:       "it is sealed to another host key than this host's",
+	CodeMalformed:   "it is malformed",
+	CodeNotConfined: "a denied access succeeded",
+	CodeKey:         "the file does not hold a host private key as keygen writes it",
 }
 
 // Failure is a step that failed, and why: an errno or one of the codes above.

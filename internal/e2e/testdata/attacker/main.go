@@ -1,0 +1,127 @@
+// Command attacker is a hostile agent: it tries attacks and says how each
+// went, "done" or why not, one a line. Its arguments are pairs of an attack and
+// its target.
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+func main() {
+	for i := 1; i+1 < len(os.Args); i += 2 {
+		if err := attacks[os.Args[i]](os.Args[i+1]); err != nil {
+			fmt.Println("failed:", err)
+			continue
+		}
+		fmt.Println("done")
+	}
+}
+
+var attacks = map[string]func(target string) error{
+	"read":     func(path string) error { _, err := os.ReadFile(path); return err },
+	"list":     func(path string) error { _, err := os.ReadDir(path); return err },
+	"write":    func(path string) error { return os.WriteFile(path, []byte("x"), 0o600) },
+	"truncate": func(path string) error { return os.Truncate(path, 0) },
+	"symlink":  symlink,
+	"open-mem": func(pid string) error { _, err := os.Open("/proc/" + pid + "/mem"); return err },
+	"ptrace": func(pid string) error {
+		return call(unix.SYS_PTRACE, unix.PTRACE_SEIZE, uintptr(number(pid)), 0, 0)
+	},
+	"vm-readv":      vmReadv,
+	"getfd":         getfd,
+	"kill":          func(pid string) error { return unix.Kill(number(pid), unix.SIGCONT) },
+	"dial-unix":     func(path string) error { return dial("unix", path) },
+	"dial-tcp":      func(addr string) error { return dial("tcp", addr) },
+	"dial-abstract": func(name string) error { return dial("unix", "@"+name) },
+	"listen-tcp": func(addr string) error {
+		l, err := net.Listen("tcp", addr)
+		if err == nil {
+			err = l.Close()
+		}
+		return err
+	},
+	"udp": func(string) error { return call(unix.SYS_SOCKET, unix.AF_INET, unix.SOCK_DGRAM, 0, 0) },
+	// The kernel reads the lower half of the register alone.
+	"unix-high-bits": func(string) error { return call(unix.SYS_SOCKET, unix.AF_UNIX|1<<32, unix.SOCK_STREAM, 0, 0) },
+	"socketpair":     func(string) error { _, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0); return err },
+	"user-namespace": func(string) error { // unshare needs a process of one thread, which Go has not
+		cmd := exec.Command("/bin/true")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER}
+		return cmd.Run()
+	},
+	"mptcp": func(string) error {
+		return call(unix.SYS_SOCKET, unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_MPTCP, 0)
+	},
+	"keyring": func(string) error { _, err := unix.KeyctlGetKeyringID(unix.KEY_SPEC_SESSION_KEYRING, true); return err },
+	"io-uring": func(string) error {
+		var params [120]byte
+		return call(unix.SYS_IO_URING_SETUP, 4, uintptr(unsafe.Pointer(&params)), 0, 0)
+	},
+	"raise-core-limit": func(string) error {
+		return unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{Cur: 1 << 20, Max: 1 << 20})
+	},
+	"tmp":   func(string) error { return os.WriteFile(filepath.Join(os.Getenv("TMPDIR"), "x"), nil, 0o600) },
+	"home":  func(string) error { return os.WriteFile(filepath.Join(os.Getenv("HOME"), "x"), nil, 0o600) },
+	"sleep": func(string) error { time.Sleep(time.Minute); return nil }, // the victim
+	"cwd":   func(string) error { return os.WriteFile("x", nil, 0o600) },
+}
+
+func number(s string) int {
+	n, _ := strconv.Atoi(s)
+	return n
+}
+
+func call(nr, a, b, c, d uintptr) error {
+	if _, _, errno := unix.Syscall6(nr, a, b, c, d, 0, 0); errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+// symlink plants a link in the workspace and goes through it.
+func symlink(path string) error {
+	link := "link-" + strconv.Itoa(os.Getpid())
+	if err := os.Symlink(path, link); err != nil {
+		return nil // not what is tested: "done" fails the test
+	}
+	defer os.Remove(link)
+	_, err := os.ReadFile(link)
+	return err
+}
+
+// vmReadv reads a byte that surely is mapped at the same place: the vdso moves,
+// but the program's own text does not, and the target runs this program too.
+func vmReadv(pid string) error {
+	buf := make([]byte, 8)
+	remote := []unix.RemoteIovec{{Base: 0x401000, Len: 8}}
+	local := []unix.Iovec{{Base: &buf[0], Len: 8}}
+	_, err := unix.ProcessVMReadv(number(pid), local, remote, 0)
+	return err
+}
+
+func getfd(pid string) error {
+	fd, err := unix.PidfdOpen(number(pid), 0)
+	if err != nil {
+		return err
+	}
+	_, err = unix.PidfdGetfd(fd, 1, 0)
+	return err
+}
+
+func dial(network, addr string) error {
+	c, err := net.DialTimeout(network, addr, 5*time.Second)
+	if err == nil {
+		err = c.Close()
+	}
+	return err
+}

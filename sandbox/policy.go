@@ -1,0 +1,51 @@
+package sandbox
+
+// Profile is how much of the host an agent sees by default.
+type Profile string
+
+// The profiles.
+const (
+	// ProfileWorkspace: the system read-only, its cwd, HOME and TMPDIR
+	// read-write, the network open. The default.
+	ProfileWorkspace Profile = "workspace"
+	// ProfileStrict: the system read-only, TMPDIR read-write, the listed ports
+	// or no network.
+	ProfileStrict Profile = "strict"
+	// ProfileOff: neither Landlock nor seccomp. It must be written out.
+	ProfileOff Profile = "off"
+)
+
+// Policy says what an agent may be and use: a profile, and what an operator
+// adds to it.
+type Policy struct {
+	User    *User // nil: the launcher's own user, without capabilities
+	Profile Profile
+
+	Read  []string // paths to read
+	Write []string // paths to read and write
+	Exec  []string // paths to read and execute
+
+	ConnectTCP []uint16 // ports; workspace with none listed: all
+	BindTCP    []uint16 // ports; workspace with none listed: all
+
+	UnixSockets    bool // may make AF_UNIX sockets and so connect to any it can reach
+	UserNamespaces bool // may make user namespaces, for agents with a sandbox of their own
+
+	Limits     Limits
+	BestEffort bool // run although the kernel cannot enforce all of this
+}
+
+// Limits are resource limits, setrlimit(2); 0 keeps the launcher's.
+type Limits struct {
+	NoFile uint64 // open files
+	NProc  uint64 // processes and threads of the agent's user
+	FSize  uint64 // size of a file that it writes, bytes
+}
+
+// Places are the directories of one launch that its policy speaks of.
+type Places struct {
+	Dir     string   // the agent's cwd
+	Home    string   // its private HOME
+	Tmp     string   // its private TMPDIR
+	Private []string // the launcher's own files, which no rule may open
+}

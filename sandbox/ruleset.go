@@ -1,0 +1,170 @@
+package sandbox
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	ll "github.com/landlock-lsm/go-landlock/landlock/syscall"
+	"golang.org/x/sys/unix"
+)
+
+// fileRights are the rights that a rule on something other than a directory
+// may have.
+const fileRights = ll.AccessFSExecute | ll.AccessFSWriteFile | ll.AccessFSReadFile | ll.AccessFSTruncate | ll.AccessFSIoctlDev
+
+// landlockABI asks the kernel; 0 means that it has no Landlock.
+func landlockABI() int {
+	abi, err := ll.LandlockGetABIVersion()
+	if err != nil {
+		return 0
+	}
+	return abi
+}
+
+// ruleset builds the Landlock ruleset of one launch. It is made anew for each:
+// rules name inodes, and a directory that was replaced is another one.
+func ruleset(p *Policy, e *Enforcement, at *Places, programs []string) (*os.File, error) {
+	attr := ll.RulesetAttr{HandledAccessFS: e.FS, HandledAccessNet: e.Net, Scoped: e.Scop}
+	fd, err := ll.LandlockCreateRuleset(&attr, 0)
+	if err != nil {
+		return nil, fmt.Errorf("cannot create a Landlock ruleset: %w", err)
+	}
+	file := os.NewFile(uintptr(fd), "ruleset")
+	if err := fill(fd, p, e, at, programs); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return file, nil
+}
+
+func fill(fd int, p *Policy, e *Enforcement, at *Places, programs []string) error {
+	for _, r := range append(systemRules[:], programRules(programs)...) {
+		if err := addPath(fd, r, e.FS); err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, os.ErrPermission) {
+			return err
+		}
+	}
+	own := append(ownRules(p, at), operatorRules(p)...)
+	for _, r := range own {
+		if err := apart(r.path, at); err != nil {
+			return err
+		}
+		if err := addPath(fd, r, e.FS); err != nil {
+			return err
+		}
+	}
+	return addPorts(fd, p, e)
+}
+
+func operatorRules(p *Policy) []rule {
+	var rules []rule
+	for _, x := range []struct {
+		paths  []string
+		rights uint64
+		why    string
+	}{{p.Read, readTree, "sandbox.read"}, {p.Write, allFiles &^ ll.AccessFSExecute, "sandbox.write"}, {p.Exec, execTree, "sandbox.exec"}} {
+		for _, path := range x.paths {
+			rules = append(rules, rule{path, x.rights, x.why})
+		}
+	}
+	return rules
+}
+
+// programRules open the agent's program itself, and the interpreter that its
+// first line names, wherever they lie: that file and nothing beside it.
+func programRules(programs []string) []rule {
+	var rules []rule
+	for _, path := range programs {
+		rules = append(rules, rule{path, readFile | ll.AccessFSExecute, "its program"})
+		if interpreter := interpreterOf(path); interpreter != "" {
+			rules = append(rules, rule{interpreter, readFile | ll.AccessFSExecute, "its program's interpreter"})
+		}
+	}
+	return rules
+}
+
+// interpreterOf reads the path after #!, execve(2).
+func interpreterOf(path string) string {
+	f, err := os.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	line, _ := bufio.NewReaderSize(f, 256).ReadString('\n') // BINPRM_BUF_SIZE
+	rest, ok := strings.CutPrefix(line, "#!")
+	fields := strings.Fields(rest)
+	if !ok || len(fields) == 0 {
+		return ""
+	}
+	return fields[0]
+}
+
+// apart refuses a rule that would give the agent the launcher's own files: one
+// that lies above them, or inside them but not in the agent's own directories.
+func apart(path string, at *Places) error {
+	path = real(path)
+	if inside(path, real(at.Home)) || inside(path, real(at.Tmp)) {
+		return nil
+	}
+	for _, private := range at.Private {
+		private = real(private)
+		if inside(private, path) || inside(path, private) {
+			return fmt.Errorf("the sandbox would open %s to the agent, and with it the launcher's own %s: choose a directory apart from it", path, private)
+		}
+	}
+	return nil
+}
+
+func real(path string) string {
+	if r, err := filepath.EvalSymlinks(path); err == nil {
+		return r
+	}
+	return filepath.Clean(path)
+}
+
+// inside reports whether path is dir or below it.
+func inside(path, dir string) bool {
+	rel, err := filepath.Rel(dir, path)
+	return err == nil && rel != ".." && !strings.HasPrefix(rel, "../")
+}
+
+func addPath(fd int, r rule, handled uint64) error {
+	path, err := unix.Open(r.path, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("cannot open %s (%s) for the sandbox: %w", r.path, r.why, err)
+	}
+	defer unix.Close(path)
+	var st unix.Stat_t
+	if err := unix.Fstat(path, &st); err != nil {
+		return fmt.Errorf("cannot look at %s for the sandbox: %w", r.path, err)
+	}
+	rights := r.rights & handled
+	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		rights &= fileRights
+	}
+	attr := ll.PathBeneathAttr{AllowedAccess: rights, ParentFd: path}
+	if err := ll.LandlockAddPathBeneathRule(fd, &attr, 0); err != nil {
+		return fmt.Errorf("cannot add %s (%s) to the sandbox: %w", r.path, r.why, err)
+	}
+	return nil
+}
+
+func addPorts(fd int, p *Policy, e *Enforcement) error {
+	for _, x := range []struct {
+		ports []uint16
+		right uint64
+	}{{p.ConnectTCP, ll.AccessNetConnectTCP}, {p.BindTCP, ll.AccessNetBindTCP}} {
+		if e.Net&x.right == 0 {
+			continue
+		}
+		for _, port := range x.ports {
+			attr := ll.NetPortAttr{AllowedAccess: x.right, Port: uint64(port)}
+			if err := ll.LandlockAddNetPortRule(fd, &attr, 0); err != nil {
+				return fmt.Errorf("cannot add TCP port %d to the sandbox: %w", port, err)
+			}
+		}
+	}
+	return nil
+}
