@@ -28,7 +28,7 @@ const CannotStart = 125
 // exit code is the agent's own, 128+n if signal n ended it, and 125, 126 or
 // 127 with an error if it did not start. The run is on record like any other.
 func Exec(ctx context.Context, configPath, name string, log *zap.Logger) (int, error) {
-	if err := harden(); err != nil {
+	if err := hardenProcess(); err != nil {
 		return CannotStart, err
 	}
 	cfg, err := config.Load(configPath)

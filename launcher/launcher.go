@@ -22,6 +22,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
+	"github.com/agent-launcher/agent-launcher/internal/harden"
 	"github.com/agent-launcher/agent-launcher/launcher/config"
 	"github.com/agent-launcher/agent-launcher/launcher/control"
 	"github.com/agent-launcher/agent-launcher/launcher/runs"
@@ -48,7 +49,7 @@ type Daemon struct {
 // Run is the whole life of the daemon. It returns when ctx has ended and every
 // agent has: the error is of the start, or nil.
 func Run(ctx context.Context, configPath, version string, log *zap.Logger, reload <-chan os.Signal) error {
-	if err := harden(); err != nil {
+	if err := hardenProcess(); err != nil {
 		return err
 	}
 	cfg, err := config.Load(configPath)
@@ -126,14 +127,13 @@ func (d *Daemon) run(ctx context.Context, reload <-chan os.Signal) error {
 
 var errStopping = errors.New("the launcher is stopping")
 
-// harden keeps the host token and the plan of every agent out of cores and out
+// hardenProcess keeps the host token and the plan of every agent out of cores and out
 // of the reach of neighbours of the same uid.
-func harden() error {
-	core := unix.Rlimit{Cur: 1, Max: 1} // see sandbox/stage: 1 also stops a piped core_pattern
-	if err := unix.Setrlimit(unix.RLIMIT_CORE, &core); err != nil {
+func hardenProcess() error {
+	if err := harden.LimitCores(); err != nil {
 		return fmt.Errorf("cannot forbid core dumps: %w", err)
 	}
-	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+	if err := harden.NotDumpable(); err != nil {
 		return fmt.Errorf("cannot become non-dumpable: %w", err)
 	}
 	return nil

@@ -57,7 +57,7 @@ elsewhere.`,
 }
 
 func serve(ctx context.Context, f serveFlags, stdout io.Writer, log *zap.Logger) (err error) {
-	if err := harden(); err != nil {
+	if err := hardenProcess(); err != nil {
 		return err
 	}
 	cert, err := certificate(f)

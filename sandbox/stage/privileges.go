@@ -5,37 +5,22 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/agent-launcher/agent-launcher/internal/harden"
 	"github.com/agent-launcher/agent-launcher/sandbox/wire"
 )
 
-// forbidCores: a limit of exactly 1 is under a page, so no core file is
-// written, and unlike 0 it also stops a core_pattern that pipes to a handler
-// (kernel fs/coredump.c). The filter keeps memory out of any core an agent's
-// child might raise the limit for. Both survive execve. Non-dumpable comes
+// forbidCores: the filter keeps memory out of any core an agent's child might
+// raise the limit for. Limit and filter survive execve. Non-dumpable comes
 // last: after it /proc/self belongs to root.
 func forbidCores() error {
-	if err := limitCores(); err != nil {
+	if err := harden.LimitCores(); err != nil {
 		return err
 	}
 	if err := clearCoreFilter(); err != nil {
 		return err
 	}
-	return notDumpable()
+	return harden.NotDumpable()
 }
-
-// limitCores sets the limit 1, or 0 where somebody set the hard limit to 0
-// before and we may not raise it: containers and login sessions often do.
-func limitCores() error {
-	core := unix.Rlimit{Cur: 1, Max: 1}
-	err := unix.Prlimit(0, unix.RLIMIT_CORE, &core, nil)
-	if err == unix.EPERM {
-		core = unix.Rlimit{}
-		err = unix.Prlimit(0, unix.RLIMIT_CORE, &core, nil)
-	}
-	return err
-}
-
-func notDumpable() error { return unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) }
 
 // clearCoreFilter accepts EACCES: a binary that its user may execute but not
 // read is non-dumpable from its first instruction, and the limit still holds.
@@ -85,7 +70,7 @@ func setUser(u *wire.User) error {
 	}
 	// A change of uid sets dumpable to fs.suid_dumpable, which may be 1: the
 	// agent's uid could then read this process, host key and all.
-	return notDumpable()
+	return harden.NotDumpable()
 }
 
 // dropBounding empties the bounding set where CAP_SETPCAP allows it; without
