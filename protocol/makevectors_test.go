@@ -22,7 +22,7 @@ import (
 // scene is a host, a control plane and one resolve between them, before
 // anything goes wrong.
 type scene struct {
-	t       *testing.T
+	t       testing.TB
 	public  []byte
 	private string
 	signer  ed25519.PrivateKey
@@ -35,7 +35,7 @@ type scene struct {
 
 const vectorTime = 1_800_000_000
 
-func newScene(t *testing.T) *scene {
+func newScene(t testing.TB) *scene {
 	t.Helper()
 	_, signer, err := ed25519.GenerateKey(nil)
 	check(t, err)
@@ -336,7 +336,7 @@ func signerOf(m mutation, s *scene) ed25519.PublicKey {
 	return public
 }
 
-func hostKey(t *testing.T) (public []byte, private string) {
+func hostKey(t testing.TB) (public []byte, private string) {
 	t.Helper()
 	key, err := hpke.MLKEM768X25519().GenerateKey()
 	check(t, err)

@@ -12,7 +12,7 @@ import (
 
 // sealUnchecked is a second implementation of sealing, from docs/protocol.md,
 // which looks at nothing.
-func sealUnchecked(t *testing.T, public []byte, meta protocol.Meta, values []seal.Value) *protocol.Bundle {
+func sealUnchecked(t testing.TB, public []byte, meta protocol.Meta, values []seal.Value) *protocol.Bundle {
 	t.Helper()
 	var block []byte
 	for i, v := range values {
@@ -43,7 +43,7 @@ func sealUnchecked(t *testing.T, public []byte, meta protocol.Meta, values []sea
 	return &protocol.Bundle{Meta: meta, Sealed: sealed}
 }
 
-func must(t *testing.T) func([]byte, error) []byte {
+func must(t testing.TB) func([]byte, error) []byte {
 	return func(b []byte, err error) []byte {
 		t.Helper()
 		check(t, err)

@@ -46,7 +46,7 @@ func TestVectors(t *testing.T) {
 
 type vector struct{ text map[string]string }
 
-func readVector(t *testing.T, file string) vector {
+func readVector(t testing.TB, file string) vector {
 	t.Helper()
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -65,7 +65,7 @@ func readVector(t *testing.T, file string) vector {
 	return v
 }
 
-func (v vector) bytes(t *testing.T, key string) []byte {
+func (v vector) bytes(t testing.TB, key string) []byte {
 	t.Helper()
 	b, err := base64.StdEncoding.DecodeString(v.text[key])
 	if err != nil {
