@@ -59,9 +59,6 @@ func (m *Meta) Validate() error {
 	if len(m.KeyID) != KeyIDSize || len(m.Nonce) != NonceSize {
 		return fmt.Errorf("key id of %d and nonce of %d bytes, want %d and %d", len(m.KeyID), len(m.Nonce), KeyIDSize, NonceSize)
 	}
-	if m.Refs == nil { // null in place of an empty array: a second spelling of the same
-		return errors.New("refs are missing")
-	}
 	if len(m.Refs) > MaxRefs {
 		return fmt.Errorf("%d refs, limit %d", len(m.Refs), MaxRefs)
 	}

@@ -116,6 +116,7 @@ func (s *Server) Stop() {
 	s.mu.Unlock()
 	if stop != nil {
 		stop()
+		s.client.CloseIdleConnections() // a POST over a dead one would not be sent again
 	}
 }
 
