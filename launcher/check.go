@@ -92,20 +92,14 @@ func (r *Report) checkAgents(ctx context.Context, cfg *config.Config) {
 	}
 	defer host.Close()
 	for _, a := range r.Agents {
-		if err := r.checkAgent(ctx, host, a); err != nil {
-			r.Problems = append(r.Problems, config.Problem{File: a.File, Line: 1, Col: 1, Path: "$", Message: err.Error()})
+		if _, err := account(a.User); err != nil {
+			r.Problems = append(r.Problems, a.Problem("$.user", err.Error(), ""))
 		}
+		d, err := host.Describe(ctx, a.AdapterType)
+		if err != nil {
+			r.Problems = append(r.Problems, a.Problem("$.adapterType", err.Error(), ""))
+			continue
+		}
+		r.Problems = append(r.Problems, config.ValidateAdapterConfig(a, d.Schema)...)
 	}
-}
-
-func (r *Report) checkAgent(ctx context.Context, host *plugins.Host, a *config.Agent) error {
-	if _, err := account(a.User); err != nil {
-		return err
-	}
-	d, err := host.Describe(ctx, a.AdapterType)
-	if err != nil {
-		return err
-	}
-	r.Problems = append(r.Problems, config.ValidateAdapterConfig(a, d.Schema)...)
-	return nil
 }
