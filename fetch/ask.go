@@ -74,7 +74,6 @@ func (s *Sealed) note(err error) {
 	defer s.mu.Unlock()
 	st := &s.status
 	st.Requests++
-	st.NextAttempt = time.Time{}
 	if ok := err == nil; ok != st.Reachable || st.Requests == 1 {
 		st.Reachable, st.Since, st.Attempts = ok, time.Now(), 0
 	}

@@ -82,7 +82,7 @@ func TestAttacks(t *testing.T) {
 		{"older bundle", "nonce", forged(func(r *protocol.ResolveReply) { r.Agents[0].Bundle.Meta.Nonce[0] ^= 1 })},
 		{"bundle of another company", "of company", forged(func(r *protocol.ResolveReply) { r.Agents[0].Bundle.Meta.CompanyID = "other" })},
 		{"other secret", "asked for TOKEN", forged(func(r *protocol.ResolveReply) { r.Agents[0].Bundle.Meta.Refs[0].SecretID = "other" })},
-		{"ref missing", "0 refs delivered", forged(func(r *protocol.ResolveReply) { r.Agents[0].Bundle.Meta.Refs = nil })},
+		{"ref missing", "0 refs delivered", forged(func(r *protocol.ResolveReply) { r.Agents[0].Bundle.Meta.Refs = []protocol.Ref{} })},
 		{"agent missing", "1 agents answered", forged(func(r *protocol.ResolveReply) { r.Agents = r.Agents[:1] })},
 		{"no answer", "exactly one", forged(func(r *protocol.ResolveReply) { r.Agents[0].Bundle = nil })},
 		{"two answers", "exactly one", forged(func(r *protocol.ResolveReply) { r.Agents[0].Unchanged = "x" })},

@@ -207,6 +207,48 @@ func TestGivingUp(t *testing.T) {
 	}
 }
 
+// Who gives up during a request that fails is not asked for again.
+func TestGivingUpDuringARequest(t *testing.T) {
+	s := newSite(t)
+	arrived, open := make(chan struct{}), make(chan struct{})
+	s.turn(func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+		close(arrived)
+		<-open
+		w.WriteHeader(http.StatusInternalServerError)
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	c := s.begin(ctx, s.agent("a", nil))
+	<-arrived
+	cancel()
+	<-c
+	close(open)
+	eventually(t, func() bool { return s.source.Status().Attempts == 1 }, s.status)
+	s.turn(nil)
+	s.good(s.agent("b", nil)) // the dispatcher has put back whom it had to
+	if n := len(s.asked[1].Agents); n != 1 || s.requests() != 2 {
+		t.Errorf("%d agents in the second of %d requests", n, s.requests())
+	}
+}
+
+// A good reply ends the outage: the next one begins with the shortest wait.
+func TestWaitsBeginAnew(t *testing.T) {
+	s := newSite(t, func(o *Options) { o.MinWait, o.MaxWait = 50*time.Millisecond, time.Hour })
+	a, fail := s.agent("a", nil), respond(http.StatusInternalServerError, "")
+	for range 2 {
+		s.turn(fail)
+		c := s.begin(t.Context(), a)
+		eventually(t, func() bool { return s.source.Status().Attempts >= 1 && !s.source.Status().NextAttempt.IsZero() }, s.status)
+		if st := s.source.Status(); st.Attempts == 1 && st.NextAttempt.Sub(st.Since) > 400*time.Millisecond { // at least 0.8 s after five failures
+			t.Errorf("the first wait is %s", st.NextAttempt.Sub(st.Since))
+		}
+		eventually(t, func() bool { return s.source.Status().Attempts >= 4 }, s.status)
+		s.turn(nil)
+		if got := <-c; got.err != nil {
+			t.Error(got.err)
+		}
+	}
+}
+
 // Each request has a nonce of its own.
 func TestNonces(t *testing.T) {
 	s := newSite(t)
@@ -245,6 +287,9 @@ func TestClose(t *testing.T) {
 				if got := <-w; got.bundle != nil || !errors.Is(got.err, errClosed) {
 					t.Errorf("%v", got.err)
 				}
+			}
+			if e := s.source.Status().LastError; strings.Contains(e, "cancel") {
+				t.Errorf("Close counts as a failure: %s", e)
 			}
 			s.source.Close()
 			if _, err := s.source.Resolve(context.Background(), Agent{ID: "a", CompanyID: "c"}); !errors.Is(err, errClosed) {

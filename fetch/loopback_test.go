@@ -27,6 +27,15 @@ func TestDialStaysOnLoopback(t *testing.T) {
 			t.Errorf("%s: %v", addr, err)
 		}
 	}
+	o := valid(t)
+	o.URL = "http://localhost"
+	c, err := newClient(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.transport.DialContext(t.Context(), "tcp", "192.0.2.1:80"); err == nil || !strings.Contains(err.Error(), "leave loopback") {
+		t.Errorf("the client's own: %v", err)
+	}
 	// And what it answers over DNS.
 	d := dialer(true)
 	d.Resolver = evilDNS(t)

@@ -49,7 +49,7 @@ func TestTLS(t *testing.T) {
 			t.Cleanup(server.Close)
 			o := s.options
 			o.URL = server.URL
-			c.source(&o, pemFile(t, server.Certificate().Raw), foreignCA(t))
+			c.source(&o, pemFile(t, server.Certificate().Raw), pemFile(t, certify(t).Certificate[0]))
 			s.source.Close()
 			s.source = open(t, o)
 			w := s.begin(t.Context(), s.agent("a", nil))
@@ -78,17 +78,34 @@ func pemFile(t *testing.T, der []byte) string {
 	return path
 }
 
-// foreignCA makes a CA that has vouched for nobody.
-func foreignCA(t *testing.T) string {
+// A certificate may be for a name that clears a terminal.
+func TestHostileCertificate(t *testing.T) {
+	s := newSite(t)
+	certificate := certify(t, "\x1b[2J<html>")
+	server := httptest.NewUnstartedServer(s)
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}}
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	o := s.options
+	o.URL, o.CAFile = strings.Replace(server.URL, "127.0.0.1", "localhost", 1), pemFile(t, certificate.Certificate[0])
+	s.source.Close()
+	s.source = open(t, o)
+	s.begin(t.Context(), s.agent("a", nil))
+	eventually(t, func() bool { return strings.Contains(s.source.Status().LastError, "valid for ?[2J<html>, not localhost") }, s.status)
+}
+
+// certify makes a CA for names; it has vouched for nobody but itself.
+func certify(t *testing.T, names ...string) tls.Certificate {
 	t.Helper()
 	public, private, err := ed25519.GenerateKey(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), IsCA: true, BasicConstraintsValid: true}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), IsCA: true, BasicConstraintsValid: true, DNSNames: names}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, public, private)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return pemFile(t, der)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: private}
 }

@@ -94,7 +94,7 @@ func protectedAndMeta(protected func() ([]byte, error), m *Meta) (p, meta []byte
 // ones this protocol writes for keyID: nothing is negotiated.
 func DecodeEnvelope(data, keyID []byte) (*Envelope, error) {
 	var e Envelope
-	if err := Unmarshal(data, MaxPlaintextSize+4096, &e); err != nil {
+	if err := decode(data, MaxPlaintextSize+4096, maxItems, &e); err != nil {
 		return nil, err
 	}
 	content, err := ContentProtected()

@@ -21,6 +21,8 @@ const (
 	MaxAgents = 256
 	// MaxRefs is the number of secret refs of one agent.
 	MaxRefs = 256
+	// maxItems is the longest array of a message of a resolve.
+	maxItems = 256
 	// MaxNameLen is the length of an env name in bytes.
 	MaxNameLen = 255
 	// MaxIDLen is the length of any id in bytes.

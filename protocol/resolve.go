@@ -71,7 +71,7 @@ type AgentReply struct {
 // DecodeRequest decodes and validates a resolve request.
 func DecodeRequest(data []byte) (*ResolveRequest, error) {
 	var r ResolveRequest
-	if err := Unmarshal(data, MaxRequestSize, &r); err != nil {
+	if err := decode(data, MaxRequestSize, maxItems, &r); err != nil {
 		return nil, err
 	}
 	if err := r.Validate(); err != nil {
@@ -84,7 +84,7 @@ func DecodeRequest(data []byte) (*ResolveRequest, error) {
 // signature that was verified.
 func DecodeReply(data []byte) (*ResolveReply, error) {
 	var r ResolveReply
-	if err := Unmarshal(data, MaxReplySize, &r); err != nil {
+	if err := decode(data, MaxReplySize, maxItems, &r); err != nil {
 		return nil, err
 	}
 	if err := r.Validate(); err != nil {
