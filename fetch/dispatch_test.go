@@ -232,16 +232,16 @@ func TestGivingUpDuringARequest(t *testing.T) {
 
 // A good reply ends the outage: the next one begins with the shortest wait.
 func TestWaitsBeginAnew(t *testing.T) {
-	s := newSite(t, func(o *Options) { o.MinWait, o.MaxWait = 50*time.Millisecond, time.Hour })
+	s := newSite(t, func(o *Options) { o.MaxWait = time.Hour })
 	a, fail := s.agent("a", nil), respond(http.StatusInternalServerError, "")
 	for range 2 {
 		s.turn(fail)
 		c := s.begin(t.Context(), a)
 		eventually(t, func() bool { return s.source.Status().Attempts >= 1 && !s.source.Status().NextAttempt.IsZero() }, s.status)
-		if st := s.source.Status(); st.Attempts == 1 && st.NextAttempt.Sub(st.Since) > 400*time.Millisecond { // at least 0.8 s after five failures
+		if st := s.source.Status(); st.Attempts == 1 && st.NextAttempt.Sub(st.Since) > 320*time.Millisecond { // at least 640 ms as the seventh
 			t.Errorf("the first wait is %s", st.NextAttempt.Sub(st.Since))
 		}
-		eventually(t, func() bool { return s.source.Status().Attempts >= 4 }, s.status)
+		eventually(t, func() bool { return s.source.Status().Attempts >= 6 }, s.status)
 		s.turn(nil)
 		if got := <-c; got.err != nil {
 			t.Error(got.err)

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // The server's certificate must be vouched for by caFile, or else by the
@@ -92,7 +93,9 @@ func TestHostileCertificate(t *testing.T) {
 	s.source.Close()
 	s.source = open(t, o)
 	s.begin(t.Context(), s.agent("a", nil))
-	eventually(t, func() bool { return strings.Contains(s.source.Status().LastError, "valid for ?[2J<html>, not localhost") }, s.status)
+	eventually(t, func() bool {
+		return strings.Contains(s.source.Status().LastError, "valid for ?[2J<html>, not localhost")
+	}, s.status)
 }
 
 // certify makes a CA for names; it has vouched for nobody but itself.
@@ -102,7 +105,8 @@ func certify(t *testing.T, names ...string) tls.Certificate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), IsCA: true, BasicConstraintsValid: true, DNSNames: names}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), IsCA: true, BasicConstraintsValid: true, DNSNames: names,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, public, private)
 	if err != nil {
 		t.Fatal(err)

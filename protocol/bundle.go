@@ -71,6 +71,9 @@ func (m *Meta) Validate() error {
 			return fmt.Errorf("%s: names must ascend and none may come twice", r.Name)
 		}
 		last = r.Name
+		if err := checkID("secret", r.SecretID); err != nil {
+			return fmt.Errorf("%s: %w", r.Name, err)
+		}
 		if r.Version == 0 || r.Length == 0 || r.Length > MaxValueSize {
 			return fmt.Errorf("%s: version %d, length %d", r.Name, r.Version, r.Length)
 		}

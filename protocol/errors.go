@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode"
 )
 
 // What can be wrong with a reply that decodes.
@@ -46,7 +47,15 @@ type RefError struct {
 	Message  string   `cbor:"5,keyasint,omitempty"`
 }
 
-// Error names the ref and the reason.
+func (e *RefError) validate() error {
+	if e.Code == "" || len(e.Code) > MaxIDLen || len(e.Name) > MaxNameLen || len(e.SecretID) > MaxIDLen || len(e.Message) > MaxMessageLen {
+		return errors.New("refusal without a code, or with a part beyond its limit")
+	}
+	return nil
+}
+
+// Error names the ref and the reason, in printable characters alone: it is
+// written to logs and terminals, and the words come from elsewhere.
 func (e *RefError) Error() string {
 	var b strings.Builder
 	if e.Name != "" {
@@ -56,7 +65,12 @@ func (e *RefError) Error() string {
 	if e.Message != "" {
 		b.WriteString(": " + e.Message)
 	}
-	return b.String()
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, b.String())
 }
 
 // AgentError is the control plane's refusal of one agent: every reason it gave.

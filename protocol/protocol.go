@@ -22,11 +22,13 @@ const (
 	// MaxRefs is the number of secret refs of one agent.
 	MaxRefs = 256
 	// maxItems is the longest array of a message of a resolve.
-	maxItems = 256
+	maxItems = max(MaxAgents, MaxRefs)
 	// MaxNameLen is the length of an env name in bytes.
 	MaxNameLen = 255
 	// MaxIDLen is the length of any id in bytes.
 	MaxIDLen = 128
+	// MaxMessageLen is the length of a refusal's words in bytes.
+	MaxMessageLen = 1024
 	// MaxValueSize is the size of one secret value in bytes, as the control
 	// plane stores it. execve(2) delivers less: see sandbox.
 	MaxValueSize = 1 << 20

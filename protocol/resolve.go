@@ -138,8 +138,12 @@ func (r *ResolveReply) Validate() error {
 		return err
 	}
 	for i := range r.Agents {
-		if err := r.Agents[i].validate(); err != nil {
-			return fmt.Errorf("agent %q: %w", r.Agents[i].AgentID, err)
+		a := &r.Agents[i]
+		if err := checkID("agent", a.AgentID); err != nil {
+			return err
+		}
+		if err := a.validate(); err != nil {
+			return fmt.Errorf("agent %q: %w", a.AgentID, err)
 		}
 	}
 	return checkID("host", r.HostID)
@@ -159,10 +163,15 @@ func (a *AgentReply) validate() error {
 	if len(a.Errors) > 0 {
 		kinds++
 	}
+	for i := range a.Errors {
+		if err := a.Errors[i].validate(); err != nil {
+			return err
+		}
+	}
 	if kinds != 1 {
 		return fmt.Errorf("%d of bundle, unchanged and errors: want exactly one", kinds)
 	}
-	return checkID("agent", a.AgentID)
+	return nil
 }
 
 // Match reports why r does not answer q as host hostID: another nonce, host,

@@ -64,8 +64,7 @@ func (k *Key) ID() []byte { return k.id }
 // Open opens sealed into dst, whose capacity must be at least
 // meta.PlaintextSize(), and returns the environment block NAME=value\0...,
 // which lies in dst. meta is what the caller knows the bundle must be for; its
-// key id is replaced by k's. Nothing is written to dst unless the content is
-// authentic.
+// key id is replaced by k's. After an error dst holds nothing of the block.
 func Open(k *Key, meta protocol.Meta, sealed []byte, now time.Time, dst []byte) ([]byte, error) {
 	meta.KeyID = k.id
 	if err := meta.Validate(); err != nil {
@@ -98,7 +97,11 @@ func Open(k *Key, meta protocol.Meta, sealed []byte, now time.Time, dst []byte) 
 		clear(block) // the AEAD allocated: the block is not in the caller's locked memory
 		return nil, ErrStructure
 	}
-	return block, checkBlock(&meta, block)
+	if err := checkBlock(&meta, block); err != nil {
+		clear(block)
+		return nil, err
+	}
+	return block, nil
 }
 
 func unwrapKey(k *Key, meta *protocol.Meta, r *protocol.Recipient) (cipher.AEAD, error) {

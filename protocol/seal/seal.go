@@ -48,7 +48,7 @@ func Seal(publicKey []byte, meta protocol.Meta, values []Value) (*protocol.Bundl
 func refs(values []Value) []protocol.Ref {
 	out := make([]protocol.Ref, len(values))
 	for i, v := range values {
-		out[i] = protocol.Ref{Name: v.Name, SecretID: v.SecretID, Version: v.Version, Length: uint32(len(v.Bytes))}
+		out[i] = protocol.Ref{Name: v.Name, SecretID: v.SecretID, Version: v.Version, Length: uint32(min(len(v.Bytes), protocol.MaxValueSize+1))} // more is refused all the same
 	}
 	return out
 }
