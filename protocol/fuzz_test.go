@@ -3,6 +3,7 @@ package protocol_test
 import (
 	"bytes"
 	"crypto/ed25519"
+	"errors"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -139,6 +140,30 @@ func FuzzOpen(f *testing.F) {
 			t.Fatalf("%v, but something was written", err)
 		}
 	})
+}
+
+// Spellings that a fuzzer finds late: longer forms of lengths outside the
+// signature, line breaks that base64 skips.
+func TestOneSpelling(t *testing.T) {
+	s := newFixedScene(t)
+	reply, public := s.sign(), s.signer.Public().(ed25519.PublicKey)
+	signature := len(reply) - 66
+	for name, parts := range map[string][][]byte{
+		"payload's length":            {reply[:7], {0x5a, 0, 0}, reply[8:]},
+		"signature's length":          {reply[:signature], {0x59, 0}, reply[signature+1:]},
+		"protected header's length":   {reply[:2], {0x58, 3}, reply[3:]},
+		"unprotected header's length": {reply[:6], {0xb8, 0}, reply[7:]},
+	} {
+		if _, err := sign.Verify(public, bytes.Join(parts, nil), s.request, s.host); !errors.Is(err, protocol.ErrMalformed) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	line := protocol.FormatKey(protocol.SigningKeyPrefix, public)
+	for _, at := range []int{len(protocol.SigningKeyPrefix), len(line) - 5} {
+		if _, err := protocol.ParseKey(protocol.SigningKeyPrefix, line[:at]+"\r\n"+line[at:], ed25519.PublicKeySize); err == nil {
+			t.Errorf("a line break at %d is accepted", at)
+		}
+	}
 }
 
 func FuzzParseKey(f *testing.F) {

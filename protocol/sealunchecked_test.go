@@ -12,14 +12,13 @@ import (
 
 // sealUnchecked is a second implementation of sealing, from docs/protocol.md,
 // which looks at nothing.
-func sealUnchecked(t testing.TB, public []byte, meta protocol.Meta, values []seal.Value) *protocol.Bundle {
+func sealUnchecked(t testing.TB, public []byte, meta protocol.Meta, values []seal.Value, key []byte) *protocol.Bundle {
 	t.Helper()
 	var block []byte
 	for i, v := range values {
 		block = append(block, v.Name+"="+string(v.Bytes)+"\x00"...)
 		meta.Refs[i].Length = uint32(len(v.Bytes))
 	}
-	key := make([]byte, protocol.ContentKeySize)
 	encoded := must(t)(protocol.Marshal(&meta))
 	contentHeader := must(t)(protocol.Marshal(map[int]int{1: 3}))
 	keyHeader := must(t)(protocol.Marshal(map[int]any{1: -65793, 4: protocol.KeyID(public)}))
