@@ -61,7 +61,7 @@ func TestForget(t *testing.T) {
 		t.Error("kept")
 	}
 	arrived, open := make(chan struct{}), make(chan struct{})
-	s.turn(gate(arrived, open))
+	s.turn(gate(arrived, open, nil))
 	ctx, cancel := context.WithCancel(context.Background())
 	c := s.begin(ctx, a)
 	<-arrived
@@ -145,12 +145,16 @@ func TestRecheck(t *testing.T) {
 	}
 }
 
-// A bundle that expires while the control plane says unchanged is not used,
-// and not offered again.
-func TestExpiredMeanwhile(t *testing.T) {
+// A bundle that has expired is not offered; one that expires while the control
+// plane says unchanged is not used.
+func TestExpired(t *testing.T) {
 	s := newSite(t)
 	a := s.agent("a", nil)
+	s.good(a).Meta.ExpiresAt = 1
 	s.good(a)
+	if s.asked[1].Agents[0].BundleID != "" {
+		t.Error("an expired bundle was offered")
+	}
 	s.turn(func(w http.ResponseWriter, r *http.Request, plane http.Handler) {
 		s.source.mu.Lock()
 		s.source.cache[a.ID].Meta.ExpiresAt = 1

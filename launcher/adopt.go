@@ -18,8 +18,7 @@ import (
 func (d *Daemon) adoptRuns(ctx context.Context) {
 	records, err := d.store.Unfinished()
 	if err != nil {
-		d.log.Error("cannot look for runs of an earlier daemon", zap.Error(err))
-		return
+		d.log.Error("cannot read all runs of an earlier daemon", zap.Error(err))
 	}
 	for _, rec := range records {
 		if err := d.adoptRun(ctx, rec); err != nil {

@@ -18,7 +18,10 @@ import (
 func (d *Daemon) Logs(name string, follow bool) (func(context.Context, *net.UnixConn) error, error) {
 	a := d.agents.get(name)
 	records, err := d.store.List(name)
-	if err != nil {
+	if errors.Is(err, runs.ErrName) {
+		return nil, fmt.Errorf("%w: %.70q", control.ErrNoAgent, name)
+	}
+	if err != nil && len(records) == 0 {
 		return nil, err
 	}
 	if a == nil && len(records) == 0 {

@@ -51,9 +51,12 @@ func envelopeMutations() []mutation {
 		{"short-encapsulated-key", "not-open", "1119 bytes", bend(func(s *scene) {
 			s.envelope(func(e *protocol.Envelope) { e.Recipients[0].Header.EK = e.Recipients[0].Header.EK[1:] })
 		})},
-		{"short-content-key", "not-open", "a sealing party that uses AES-128", unchecked(16, func(*scene) {})},
-		{"nul-in-value", "structure", "a sealing party that did not look", unchecked(32, func(s *scene) { s.values[1].Bytes = []byte("sec\x00nd") })},
-		{"block-of-other-name", "structure", "the block holds another name than the metadata", unchecked(32, func(s *scene) { s.values[0].Name = "XPI_KEY" })},
+		{"short-content-key", "not-open", "a sealing party that uses AES-128", unchecked(16, "API_KEY=first\nline=\xff\x00DATABASE_URL=second\x00")},
+		{"nul-in-value", "structure", "a sealing party that did not look", unchecked(32, "API_KEY=first\nline=\xff\x00DATABASE_URL=sec\x00nd\x00")},
+		{"block-of-other-name", "structure", "the block holds another name than the metadata", unchecked(32, "XPI_KEY=first\nline=\xff\x00DATABASE_URL=second\x00")},
+		{"block-without-equals", "structure", "a name runs on into its value", unchecked(32, "API_KEY_first\nline=\xff\x00DATABASE_URL=second\x00")},
+		{"block-unterminated", "structure", "a value runs on into the next name", unchecked(32, "API_KEY=first\nline=\xff\nDATABASE_URL=second\x00")},
+		{"block-cut-short", "structure", "the last value does not end", unchecked(32, "API_KEY=first\nline=\xff\x00DATABASE_URL=second.")},
 	}
 }
 
@@ -98,14 +101,12 @@ func sealedFor(change func(*protocol.Meta)) func(*scene) []byte {
 	})
 }
 
-// unchecked seals with a content key of any size and without a look.
-func unchecked(keySize int, change func(*scene)) func(*scene) []byte {
-	return func(s *scene) []byte {
-		m := s.bundle().Meta
-		change(s)
-		s.reply.Agents[0].Bundle = sealUnchecked(s.t, s.public, m, s.values, make([]byte, keySize))
-		return s.sign()
-	}
+// unchecked seals any block, with a content key of any size, under honest
+// metadata.
+func unchecked(keySize int, block string) func(*scene) []byte {
+	return bend(func(s *scene) {
+		s.reply.Agents[0].Bundle = sealUnchecked(s.t, s.public, s.bundle().Meta, block, make([]byte, keySize))
+	})
 }
 
 func flipIn(part func(*protocol.Envelope) []byte) func(*scene) []byte {

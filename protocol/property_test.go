@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -96,6 +97,57 @@ func TestRoundTripProperty(t *testing.T) {
 		}
 		if !bytes.Equal(block, want) {
 			t.Fatalf("%q, want %q", block, want)
+		}
+	})
+}
+
+// Requests and refusals come out of their encoding as they went in, and a
+// byte more, less or other never decodes to what it is not the encoding of.
+func TestMessageProperty(t *testing.T) {
+	id := rapid.StringN(1, 20, protocol.MaxIDLen)
+	name := rapid.StringMatching(`[A-Za-z_][A-Za-z0-9_]{0,10}`)
+	binding := rapid.Custom(func(t *rapid.T) protocol.Binding {
+		return protocol.Binding{Name: name.Draw(t, "name"), SecretID: id.Draw(t, "secret"), Version: protocol.Selector(rapid.Uint32().Draw(t, "version"))}
+	})
+	agent := rapid.Custom(func(t *rapid.T) protocol.AgentRequest {
+		a := protocol.AgentRequest{AgentID: id.Draw(t, "agent"), CompanyID: id.Draw(t, "company"), BundleID: rapid.StringN(0, 20, protocol.MaxIDLen).Draw(t, "bundle")}
+		if b := rapid.SliceOfNDistinct(binding, 0, 30, func(b protocol.Binding) string { return b.Name }).Draw(t, "bindings"); len(b) > 0 {
+			a.Bindings = b
+		}
+		return a
+	})
+	rapid.Check(t, func(t *rapid.T) {
+		q := &protocol.ResolveRequest{Protocol: protocol.Version, Nonce: rapid.SliceOfN(rapid.Byte(), protocol.NonceSize, protocol.NonceSize).Draw(t, "nonce"),
+			Agents: rapid.SliceOfNDistinct(agent, 1, 20, func(a protocol.AgentRequest) string { return a.AgentID }).Draw(t, "agents")}
+		r := &protocol.ResolveReply{Protocol: protocol.Version, Nonce: q.Nonce, HostID: id.Draw(t, "host"), Time: rapid.Int64().Draw(t, "time")}
+		for _, a := range q.Agents {
+			answer := protocol.AgentReply{AgentID: a.AgentID, Unchanged: a.BundleID}
+			if a.BundleID == "" {
+				answer.Errors = []protocol.RefError{{Code: protocol.CodeDenied, Name: name.Draw(t, "refused"), Message: rapid.StringN(0, 50, -1).Draw(t, "words")}}
+			}
+			r.Agents = append(r.Agents, answer)
+		}
+		request, err1 := protocol.Marshal(q)
+		reply, err2 := protocol.Marshal(r)
+		q2, err3 := protocol.DecodeRequest(request)
+		r2, err4 := protocol.DecodeReply(reply)
+		if err := errors.Join(err1, err2, err3, err4); err != nil || !reflect.DeepEqual(q, q2) || !reflect.DeepEqual(r, r2) {
+			t.Fatalf("%+v %+v: %v", q2, r2, err)
+		}
+		if err := r2.Match(q2, r.HostID); err != nil {
+			t.Fatal(err)
+		}
+		at, b := rapid.IntRange(0, len(request)-1).Draw(t, "at"), rapid.Byte().Draw(t, "byte")
+		for _, other := range [][]byte{
+			slices.Insert(bytes.Clone(request), at, b), slices.Delete(bytes.Clone(request), at, at+1), slices.Replace(bytes.Clone(request), at, at+1, b),
+		} {
+			q3, err := protocol.DecodeRequest(other)
+			if err != nil {
+				continue
+			}
+			if again, err := protocol.Marshal(q3); err != nil || !bytes.Equal(again, other) {
+				t.Fatalf("accepted %x, which is %x: %v", other, again, err)
+			}
 		}
 	})
 }

@@ -17,7 +17,7 @@ func replyMutations() []mutation {
 			s.request.Agents[0].Bindings, s.values = nil, nil
 			m := s.bundle().Meta
 			m.Refs = nil
-			s.reply.Agents[0].Bundle = sealUnchecked(s.t, s.public, m, nil, make([]byte, 32))
+			s.reply.Agents[0].Bundle = sealUnchecked(s.t, s.public, m, "", make([]byte, 32))
 			return s.sign()
 		}},
 		{"success-unchanged", "success", "the bundle that the host offered still holds", bend(func(s *scene) {

@@ -38,6 +38,35 @@ func TestRequest(t *testing.T) {
 	}
 }
 
+// What is as large as it may be is taken, and not a byte more.
+func TestLimits(t *testing.T) {
+	id := strings.Repeat("i", protocol.MaxIDLen)
+	full := protocol.RefError{Code: protocol.Code(id), Name: strings.Repeat("N", protocol.MaxNameLen), SecretID: id, Message: strings.Repeat("m", protocol.MaxMessageLen)}
+	for name, bend := range map[string]func(*protocol.RefError){
+		"":          func(*protocol.RefError) {},
+		"code":      func(e *protocol.RefError) { e.Code += "i" },
+		"name":      func(e *protocol.RefError) { e.Name += "N" },
+		"secret id": func(e *protocol.RefError) { e.SecretID += "i" },
+		"message":   func(e *protocol.RefError) { e.Message += "m" },
+	} {
+		e := full
+		bend(&e)
+		_, err := protocol.DecodeReply(must(t)(protocol.Marshal(&protocol.ResolveReply{Protocol: protocol.Version, Nonce: nonce(), HostID: id,
+			Agents: []protocol.AgentReply{{AgentID: id, Errors: []protocol.RefError{e}}}})))
+		if (err == nil) != (name == "") {
+			t.Errorf("one byte more of %q: %v", name, err)
+		}
+	}
+	data := must(t)(protocol.Marshal("text"))
+	var s string
+	if err := protocol.Unmarshal(data, len(data), &s); err != nil {
+		t.Error(err)
+	}
+	if err := protocol.Unmarshal(data, len(data)-1, &s); !errors.Is(err, protocol.ErrMalformed) {
+		t.Errorf("one byte more than the limit: %v", err)
+	}
+}
+
 func TestRequestRefused(t *testing.T) {
 	long := strings.Repeat("x", protocol.MaxIDLen+1)
 	for _, c := range []struct {

@@ -7,18 +7,12 @@ import (
 	"testing"
 
 	"github.com/agent-launcher/agent-launcher/protocol"
-	"github.com/agent-launcher/agent-launcher/protocol/seal"
 )
 
 // sealUnchecked is a second implementation of sealing, from docs/protocol.md,
 // which looks at nothing.
-func sealUnchecked(t testing.TB, public []byte, meta protocol.Meta, values []seal.Value, key []byte) *protocol.Bundle {
+func sealUnchecked(t testing.TB, public []byte, meta protocol.Meta, block string, key []byte) *protocol.Bundle {
 	t.Helper()
-	var block []byte
-	for i, v := range values {
-		block = append(block, v.Name+"="+string(v.Bytes)+"\x00"...)
-		meta.Refs[i].Length = uint32(len(v.Bytes))
-	}
 	encoded := must(t)(protocol.Marshal(&meta))
 	contentHeader := must(t)(protocol.Marshal(map[int]int{1: 3}))
 	keyHeader := must(t)(protocol.Marshal(map[int]any{1: -65793, 4: protocol.KeyID(public)}))
@@ -36,7 +30,7 @@ func sealUnchecked(t testing.TB, public []byte, meta protocol.Meta, values []sea
 	check(t, err)
 	iv := make([]byte, 12)
 	sealed := must(t)(protocol.Marshal([]any{
-		contentHeader, map[int][]byte{5: iv}, gcm.Seal(nil, iv, block, aad),
+		contentHeader, map[int][]byte{5: iv}, gcm.Seal(nil, iv, []byte(block), aad),
 		[]any{[]any{keyHeader, map[int][]byte{-4: ek}, wrapped}},
 	}))
 	return &protocol.Bundle{Meta: meta, Sealed: sealed}

@@ -106,7 +106,11 @@ func (v vector) walk(t *testing.T) (string, error) {
 		if a.Bundle == nil {
 			continue
 		}
-		b, err := open.Open(key, a.Bundle.Meta, a.Bundle.Sealed, time.Unix(now, 0), make([]byte, a.Bundle.Meta.PlaintextSize()+1))
+		dst := make([]byte, a.Bundle.Meta.PlaintextSize()+1)
+		b, err := open.Open(key, a.Bundle.Meta, a.Bundle.Sealed, time.Unix(now, 0), dst)
+		if err != nil && (b != nil || len(bytes.Trim(dst, "\x00")) > 0) {
+			t.Errorf("does not open, but leaves %q", dst)
+		}
 		if err != nil {
 			return class(err), err
 		}

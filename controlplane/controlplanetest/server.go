@@ -115,6 +115,7 @@ func (s *Server) Stop() {
 	s.handler, s.stop = nil, nil
 	s.mu.Unlock()
 	if stop != nil {
+		s.client.CloseIdleConnections() // the server waits 5 s for one that was never used
 		stop()
 		s.client.CloseIdleConnections() // a POST over a dead one would not be sent again
 	}

@@ -301,3 +301,37 @@ func TestLinkSwap(t *testing.T) {
 	h.eventually("a change in the new directory", func() bool { return len(h.status().Agents) == 0 })
 	h.stop()
 }
+
+// What the control socket is given names agents and nothing else: not the way
+// to a file that the daemon may read and the peer may not.
+func TestLogsOfNoAgent(t *testing.T) {
+	h := newHost(t)
+	evil := h.path("evil")
+	must(t, os.Mkdir(evil, 0o755))
+	must(t, os.Symlink(h.path("host.key"), filepath.Join(evil, "k.log")))
+	must(t, os.WriteFile(filepath.Join(evil, "k.jsonl"), []byte(`{"runId":"k","agent":"../../evil","state":"ended"}`+"\n"), 0o644))
+	h.start()
+	for _, name := range []string{"../../evil", "..", "../runs", h.path("evil")} {
+		stdout, stderr, code := h.cli("logs", name)
+		if code != 1 || strings.Contains(stdout, h.seed) || !strings.Contains(stderr, "no such agent") {
+			t.Errorf("logs %s: exit %d, %q, %q", name, code, stdout, stderr)
+		}
+	}
+	h.stop()
+}
+
+// A typo that makes a file the control socket removes no file.
+func TestSocketIsAFile(t *testing.T) {
+	h := newHost(t)
+	data, err := os.ReadFile(h.config)
+	must(t, err)
+	before, err := os.ReadFile(h.path("host.key"))
+	must(t, err)
+	h.write("config.json", []byte(strings.Replace(string(data), h.socket, h.path("host.key"), 1)))
+	if _, stderr, code := runCommand(t, exec.Command(h.bin.Launcher, "run", "--config", h.config)); code != 1 || !strings.Contains(stderr, "is no socket") {
+		t.Errorf("exit %d, %q", code, stderr)
+	}
+	if after, err := os.ReadFile(h.path("host.key")); err != nil || string(after) != string(before) {
+		t.Errorf("the host key is gone: %v", err)
+	}
+}

@@ -43,8 +43,8 @@ func Listen(path string) (net.Listener, error) {
 	if err := NewClient(path).alive(ctx); err == nil {
 		return nil, fmt.Errorf("cannot listen on %s: another daemon answers there", path)
 	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("cannot replace a dead control socket: %w", err)
+	if err := removeDead(path); err != nil {
+		return nil, err
 	}
 	// The socket must never exist with a wider mode, not for a moment.
 	old := unix.Umask(0o117)
@@ -54,6 +54,24 @@ func Listen(path string) (net.Listener, error) {
 		return nil, fmt.Errorf("cannot listen on the control socket: %w", err)
 	}
 	return l, nil
+}
+
+// removeDead removes a socket that nobody serves, and nothing else: a typo may
+// have named any file.
+func removeDead(path string) error {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("cannot look at the control socket's place: %w", err)
+	case info.Mode().Type() != os.ModeSocket:
+		return fmt.Errorf("cannot listen on %s: it exists and is no socket", path)
+	}
+	if err := os.Remove(path); err != nil {
+		return fmt.Errorf("cannot replace a dead control socket: %w", err)
+	}
+	return nil
 }
 
 type peerKey struct{}
@@ -74,6 +92,7 @@ func NewServer(d Daemon, socketGroup uint32) *http.Server {
 	return &http.Server{
 		Handler:           authorize(mux),
 		ReadHeaderTimeout: 5 * time.Second,
+		IdleTimeout:       30 * time.Second,
 		MaxHeaderBytes:    16 << 10,
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return context.WithValue(ctx, peerKey{}, allowed(c, socketGroup))

@@ -2,6 +2,7 @@ package runs
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -213,5 +214,74 @@ func TestCaptureFailingDisk(t *testing.T) {
 	kept, lost, err := capture.Stop()
 	if kept != 0 || lost != 1<<20 || err == nil || !strings.Contains(err.Error(), "cannot write log") {
 		t.Fatalf("kept %d, lost %d, %v", kept, lost, err)
+	}
+}
+
+// Names become parts of paths, and records name other files: neither leads out
+// of the agent's directory.
+func TestNamesStayInside(t *testing.T) {
+	s, dir := open(t)
+	run := begin(t, s, Ended)
+	id := run.Record().RunID
+	outside := filepath.Join(filepath.Dir(dir), "outside")
+	if err := os.MkdirAll(outside, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"../outside", "..", ".", "", "/etc", "a/b", ".hidden", "a\x00", strings.Repeat("a", 65)} {
+		if records, err := s.List(name); !errors.Is(err, ErrName) || records != nil {
+			t.Errorf("List(%q): %v, %v", name, records, err)
+		}
+		if _, err := s.OpenLog(name, id); !errors.Is(err, ErrName) {
+			t.Errorf("OpenLog(%q): %v", name, err)
+		}
+		if err := s.SetHeld(name, true); !errors.Is(err, ErrName) {
+			t.Errorf("SetHeld(%q): %v", name, err)
+		}
+	}
+	if _, err := s.OpenLog("a", "../../outside/x"); !errors.Is(err, ErrName) {
+		t.Errorf("a run id that is a path: %v", err)
+	}
+	secret := filepath.Join(outside, "key")
+	if err := os.WriteFile(secret, []byte("key"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	log := filepath.Join(dir, "a", id+".log")
+	if err := errors.Join(os.Remove(log), os.Symlink(secret, log)); err != nil {
+		t.Fatal(err)
+	}
+	if f, err := s.OpenLog("a", id); err == nil {
+		_ = f.Close()
+		t.Error("a log that is a link is followed")
+	}
+	// A record that claims to be another run's or agent's is not believed.
+	forged := `{"runId":"other","agent":"a","state":"ended"}` + "\n"
+	if err := os.WriteFile(filepath.Join(dir, "a", "0197c0de-0000-7000-8000-000000000001.jsonl"), []byte(forged), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if records, err := s.List("a"); err != nil || len(records) != 1 || records[0].RunID != id {
+		t.Errorf("%+v, %v", records, err)
+	}
+}
+
+// A line torn by a full disk does not hide what was written before it, nor do
+// files that are none of ours hide the runs to adopt.
+func TestTornAndStray(t *testing.T) {
+	s, dir := open(t)
+	run := begin(t, s, Running)
+	path := filepath.Join(dir, "a", run.Record().RunID+".jsonl")
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.WriteString(`{"runId":"torn {"runId":"x","state":"ended"}` + "\n")
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.WriteFile(filepath.Join(dir, "notes.txt"), nil, 0o600), os.Mkdir(filepath.Join(dir, "b c"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	left, err := s.Unfinished()
+	if len(left) != 1 || left[0].State != Running {
+		t.Errorf("%+v, %v", left, err)
 	}
 }

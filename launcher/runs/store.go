@@ -5,13 +5,19 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"sort"
 	"strings"
 	"sync"
+	"syscall"
 )
+
+// maxRecord bounds a record file in bytes; a run writes three lines.
+const maxRecord = 1 << 20
 
 // Keep is how many runs of an agent are kept.
 const Keep = 50
@@ -26,6 +32,32 @@ func Open(dir string) (*Store, error) {
 	}
 	return &Store{dir: dir}, nil
 }
+
+// ErrName says that something is not the name of an agent or a run. Names come
+// from operators and become parts of paths.
+var ErrName = errors.New("not the name of an agent or a run")
+
+// dirOf is the directory of an agent, which lies directly below the store's.
+func (s *Store) dirOf(agent string) (string, error) {
+	if !regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$`).MatchString(agent) {
+		return "", fmt.Errorf("%w: %.70q", ErrName, agent)
+	}
+	return filepath.Join(s.dir, agent), nil
+}
+
+// pathOf is the record file of a run.
+func (s *Store) pathOf(agent, runID string) (string, error) {
+	dir, err := s.dirOf(agent)
+	if err == nil && !regexp.MustCompile(`^[0-9a-f-]{36}$`).MatchString(runID) {
+		err = fmt.Errorf("%w: %.70q", ErrName, runID)
+	}
+	return filepath.Join(dir, runID+recordExt), err
+}
+
+const (
+	recordExt = ".jsonl"
+	logExt    = ".log"
+)
 
 // Run is a run that is being recorded.
 type Run struct {
@@ -47,17 +79,21 @@ func (s *Store) Begin(rec Record) (*Run, error) {
 }
 
 func (s *Store) begin(rec Record) (*Run, error) {
-	dir := filepath.Join(s.dir, rec.Agent)
+	path, err := s.pathOf(rec.Agent, rec.RunID)
+	if err != nil {
+		return nil, err
+	}
+	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
 	const create = os.O_WRONLY | os.O_CREATE | os.O_EXCL | os.O_APPEND
-	file, err := os.OpenFile(filepath.Join(dir, rec.RunID+".jsonl"), create, 0o600)
+	file, err := os.OpenFile(path, create, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	// Not O_APPEND: splice(2) refuses it.
-	log, err := os.OpenFile(filepath.Join(dir, rec.RunID+".log"), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	log, err := os.OpenFile(strings.TrimSuffix(path, recordExt)+logExt, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, errors.Join(err, file.Close(), os.Remove(file.Name()))
 	}
@@ -71,8 +107,11 @@ func (s *Store) begin(rec Record) (*Run, error) {
 // Resume continues the record of a run that another daemon began. Its log
 // cannot be continued: the pipe died with that daemon.
 func (s *Store) Resume(rec Record) (*Run, error) {
-	path := filepath.Join(s.dir, rec.Agent, rec.RunID+".jsonl")
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND, 0)
+	path, err := s.pathOf(rec.Agent, rec.RunID)
+	if err != nil {
+		return nil, fmt.Errorf("cannot resume run record: %w", err)
+	}
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND|syscall.O_NOFOLLOW, 0)
 	if err != nil {
 		return nil, fmt.Errorf("cannot resume run record: %w", err)
 	}
@@ -109,8 +148,13 @@ func (r *Run) write() error {
 	if err != nil {
 		return fmt.Errorf("cannot encode run record: %w", err)
 	}
-	if _, err := r.file.Write(append(line, '\n')); err != nil {
+	info, err := r.file.Stat()
+	if err != nil {
 		return fmt.Errorf("cannot write run record: %w", err)
+	}
+	if _, err := r.file.Write(append(line, '\n')); err != nil {
+		// A full disk takes a part of a line: what follows must not stick to it.
+		return errors.Join(fmt.Errorf("cannot write run record: %w", err), r.file.Truncate(info.Size()))
 	}
 	return r.file.Sync()
 }
@@ -126,26 +170,42 @@ func (r *Run) Close() error {
 
 // List returns the runs of one agent, oldest first. A record without one
 // complete line belongs to a run that never got permission to start: it is
-// left out.
+// left out. What could not be read is in the error, beside the rest.
 func (s *Store) List(agent string) ([]Record, error) {
+	dir, err := s.dirOf(agent)
+	if err != nil {
+		return nil, err
+	}
 	names, err := s.files(agent)
 	if err != nil {
 		return nil, err
 	}
 	var out []Record
+	var errs []error
 	for _, name := range names {
-		data, err := os.ReadFile(filepath.Join(s.dir, agent, name))
+		data, err := readFile(filepath.Join(dir, name))
 		if errors.Is(err, fs.ErrNotExist) { // pruned meanwhile
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("cannot read run record: %w", err)
+			errs = append(errs, fmt.Errorf("cannot read run record: %w", err))
+			continue
 		}
-		if rec, ok := last(data); ok && rec.Agent == agent {
+		// The names of the file and its directory count, not what is written in it.
+		if rec, ok := last(data); ok && rec.Agent == agent && rec.RunID+recordExt == name {
 			out = append(out, rec)
 		}
 	}
-	return out, nil
+	return out, errors.Join(errs...)
+}
+
+func readFile(path string) ([]byte, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxRecord))
 }
 
 // files are the names of an agent's record files, oldest first.
@@ -159,7 +219,7 @@ func (s *Store) files(agent string) ([]string, error) {
 	}
 	var names []string
 	for _, e := range entries {
-		if strings.HasSuffix(e.Name(), ".jsonl") {
+		if strings.HasSuffix(e.Name(), recordExt) {
 			names = append(names, e.Name())
 		}
 	}
@@ -167,37 +227,45 @@ func (s *Store) files(agent string) ([]string, error) {
 	return names, nil
 }
 
-// last decodes the last complete line.
+// last decodes the last complete line that is a record: a line may be torn by
+// a full disk, and what was written before it still holds.
 func last(data []byte) (Record, bool) {
-	var rec Record
-	end := bytes.LastIndexByte(data, '\n')
-	if end < 0 {
-		return rec, false
+	for {
+		end := bytes.LastIndexByte(data, '\n')
+		if end < 0 {
+			return Record{}, false
+		}
+		data = data[:end]
+		var rec Record
+		if json.Unmarshal(data[bytes.LastIndexByte(data, '\n')+1:], &rec) == nil && rec.RunID != "" {
+			return rec, true
+		}
 	}
-	line := data[bytes.LastIndexByte(data[:end], '\n')+1 : end]
-	return rec, json.Unmarshal(line, &rec) == nil
 }
 
 // Unfinished returns the runs of all agents that are not done: those a daemon
-// left behind when it was killed.
+// left behind when it was killed. What is in the way of one does not hide the
+// others: it is in the error, beside them.
 func (s *Store) Unfinished() ([]Record, error) {
 	entries, err := os.ReadDir(s.dir)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read run records: %w", err)
 	}
 	var out []Record
+	var errs []error
 	for _, e := range entries {
-		records, err := s.List(e.Name())
-		if err != nil {
-			return nil, err
+		if !e.IsDir() {
+			continue
 		}
+		records, err := s.List(e.Name())
+		errs = append(errs, err)
 		for _, rec := range records {
 			if !rec.State.Done() {
 				out = append(out, rec)
 			}
 		}
 	}
-	return out, nil
+	return out, errors.Join(errs...)
 }
 
 // Prune removes the oldest runs of agent beyond Keep, files of runs that
@@ -218,7 +286,7 @@ func (s *Store) Prune(agent string) error {
 		}
 		// The log goes first: a record without a log is complete, a log
 		// without a record would never be found again.
-		if err := os.Remove(strings.TrimSuffix(path, ".jsonl") + ".log"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := os.Remove(strings.TrimSuffix(path, recordExt) + logExt); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("cannot prune run records: %w", err)
 		}
 		if err := os.Remove(path); err != nil {
@@ -230,12 +298,20 @@ func (s *Store) Prune(agent string) error {
 
 // OpenLog opens the output of a run for reading.
 func (s *Store) OpenLog(agent, runID string) (*os.File, error) {
-	return os.Open(filepath.Join(s.dir, agent, runID+".log"))
+	path, err := s.pathOf(agent, runID)
+	if err != nil {
+		return nil, err
+	}
+	return os.OpenFile(strings.TrimSuffix(path, recordExt)+logExt, os.O_RDONLY|syscall.O_NOFOLLOW, 0)
 }
 
 // SetHeld remembers that an operator stopped the agent, or lets it go again.
 func (s *Store) SetHeld(agent string, held bool) error {
-	path := filepath.Join(s.dir, agent, "held")
+	dir, err := s.dirOf(agent)
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(dir, "held")
 	if !held {
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("cannot release agent %s: %w", agent, err)
@@ -259,7 +335,7 @@ func (s *Store) Held(agent string) bool {
 
 // cutPartialLine removes what a kill left behind the last newline.
 func cutPartialLine(file *os.File) error {
-	data := make([]byte, 1<<20)
+	data := make([]byte, maxRecord)
 	n, err := file.ReadAt(data, 0)
 	if n == len(data) {
 		return errors.New("record of more than 1 MiB")
