@@ -60,7 +60,8 @@ func newAgent(d *Daemon, cfg *config.Agent) *agent {
 		d.log.Error("cannot read earlier runs", zap.String("agent", cfg.Name), zap.Error(err))
 	} else if len(records) > 0 {
 		a.lastRun = lastDone(records)
-		a.next = records[len(records)-1].StartedAt.Add(a.interval())
+		// Never later than one interval from now: a clock may once have been ahead.
+		a.next = earlier(records[len(records)-1].StartedAt, time.Now()).Add(a.interval())
 	}
 	return a
 }
@@ -80,9 +81,7 @@ func (a *agent) loop(ctx context.Context, after <-chan struct{}, adopted []*adop
 			a.d.world.Load().source.Forget(a.id())
 			return
 		}
-		if a.due(trigger) {
-			a.beat(ctx, trigger)
-		}
+		a.beat(ctx, trigger)
 	}
 }
 
@@ -124,10 +123,9 @@ func (a *agent) untilNext() (time.Duration, bool) {
 }
 
 // due decides whether trigger starts a heartbeat: nothing but a wake starts an
-// agent that is held (a wake lets it go first) or whose heartbeat is off.
+// agent that is held (a wake lets it go first) or whose heartbeat is off. The
+// caller holds mu and begins under it: no stop may come between.
 func (a *agent) due(t Trigger) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	switch {
 	case t == look || a.retiring || a.held:
 		return false
@@ -142,10 +140,17 @@ func (a *agent) beat(ctx context.Context, trigger Trigger) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	p, waiters := a.begin(trigger, cancel)
+	if p == nil {
+		return
+	}
 	start := time.Now()
 	rec, err := p.do(ctx)
 	if err != nil && context.Cause(ctx) != nil {
 		err = context.Cause(ctx)
+	}
+	if rec == nil && err != nil && a.outdated(p, err) {
+		a.again(trigger, waiters)
+		return
 	}
 	a.end(&control.Heartbeat{At: start, Trigger: string(trigger)}, rec, err, waiters)
 	if err := a.d.store.Prune(a.name); err != nil {
@@ -153,9 +158,33 @@ func (a *agent) beat(ctx context.Context, trigger Trigger) {
 	}
 }
 
+// outdated reports whether a heartbeat failed only because what it began with
+// was replaced: the agent's configuration or the daemon's.
+func (a *agent) outdated(p *pass, err error) bool {
+	return errors.Is(err, errSuperseded) || p.world != a.d.world.Load() && !errors.Is(err, errStopped) && !errors.Is(err, errStopping) && !errors.Is(err, errRetired)
+}
+
+// again puts a heartbeat back that started nothing: who woke the agent still
+// waits for it.
+func (a *agent) again(trigger Trigger, waiters []chan *control.Woken) {
+	a.mu.Lock()
+	a.waiters = append(waiters, a.waiters...)
+	a.rest(nil)
+	a.mu.Unlock()
+	if trigger == TriggerWake {
+		a.force(trigger)
+	} else {
+		a.trigger(trigger)
+	}
+}
+
+// begin takes what the heartbeat needs, or returns nil if it is not due.
 func (a *agent) begin(trigger Trigger, cancel context.CancelCauseFunc) (*pass, []chan *control.Woken) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if !a.due(trigger) {
+		return nil, nil
+	}
 	a.cancel, a.idle = cancel, make(chan struct{})
 	a.next = time.Now().Add(a.jittered())
 	waiters := a.waiters
@@ -180,8 +209,8 @@ func (a *agent) end(hb *control.Heartbeat, rec *runs.Record, err error, waiters 
 	a.mu.Lock()
 	a.lastBeat = hb
 	a.rest(rec)
-	for a.next.Before(time.Now()) { // a run longer than its interval: missed beats are not replayed
-		a.next = a.next.Add(a.jittered())
+	if a.next.Before(time.Now()) { // a run longer than its interval: missed beats are not replayed
+		a.next = time.Now().Add(a.jittered())
 	}
 	a.mu.Unlock()
 	a.report(hb, rec, err)
@@ -309,21 +338,33 @@ func (a *agent) force(t Trigger) {
 }
 
 // hold stops the agent's run, if there is one, and keeps it from starting. The
-// channel is closed when nothing runs any more.
+// channel is closed when nothing runs any more. An error says that this could
+// not be remembered over a restart; the agent is stopped all the same, since
+// one that fills the disk is the one to stop.
 func (a *agent) hold() (<-chan struct{}, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if err := a.d.store.SetHeld(a.name, true); err != nil {
-		return nil, err
-	}
 	a.held = true
-	if a.cancel == nil {
-		idle := make(chan struct{})
-		close(idle)
-		return idle, nil
+	stopped := &control.Heartbeat{At: time.Now(), Trigger: string(TriggerWake), Error: errStopped.Error()}
+	for _, w := range a.waiters { // of wakes that no heartbeat will answer now
+		w <- &control.Woken{Agent: a.name, Heartbeat: stopped}
 	}
-	a.cancel(errStopped)
-	return a.idle, nil
+	a.waiters = nil
+	idle := a.idle
+	if a.cancel != nil {
+		a.cancel(errStopped)
+	} else {
+		idle = make(chan struct{})
+		close(idle)
+	}
+	return idle, a.d.store.SetHeld(a.name, true)
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 func lastDone(records []runs.Record) *runs.Record {

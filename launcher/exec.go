@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-	"golang.org/x/sys/unix"
 
 	"github.com/agent-launcher/agent-launcher/launcher/config"
 	"github.com/agent-launcher/agent-launcher/launcher/runs"
@@ -69,13 +68,20 @@ func exitCode(rec *runs.Record, err error) (int, error) {
 	if rec.Reason != "" {
 		err = fmt.Errorf("agent %s: %s", rec.Agent, rec.Reason)
 	}
+	return ExitCode(rec), err
+}
+
+// ExitCode is what a command exits with that waited for a run: the agent's own
+// code, 128+n if signal n ended it. A run that was ended, or whose status is
+// unknown, is never 0.
+func ExitCode(rec *runs.Record) int {
 	switch {
-	case rec.Signal != "":
-		return 128 + int(unix.SignalNum(rec.Signal)), err
-	case rec.ExitCode != nil:
-		return *rec.ExitCode, err
+	case rec.SignalNo != 0:
+		return 128 + rec.SignalNo
+	case rec.ExitCode == nil, *rec.ExitCode == 0 && rec.Reason != "":
+		return 1
 	}
-	return 1, errors.Join(err, errors.New("the agent's exit status is unknown"))
+	return *rec.ExitCode
 }
 
 // copied is an agent's output on its way to a terminal or a pipe.

@@ -70,10 +70,8 @@ func Run(ctx context.Context, configPath, version string, log *zap.Logger, reloa
 	if err != nil {
 		return err
 	}
-	server := control.NewServer(d, uint32(os.Getegid()))
-	served := d.serve(server, listener)
-	defer func() { _ = server.Close(); <-served }()
-	return d.run(ctx, reload)
+	defer listener.Close()
+	return d.run(ctx, listener, reload)
 }
 
 func newDaemon(cfg *config.Config, version string, log *zap.Logger) (*Daemon, error) {
@@ -92,7 +90,7 @@ func newDaemon(cfg *config.Config, version string, log *zap.Logger) (*Daemon, er
 }
 
 // run is the main loop: everything that is not an agent's own.
-func (d *Daemon) run(ctx context.Context, reload <-chan os.Signal) error {
+func (d *Daemon) run(ctx context.Context, listener net.Listener, reload <-chan os.Signal) error {
 	agentsCtx, stopAgents := context.WithCancelCause(context.WithoutCancel(ctx))
 	d.agents.ctx = agentsCtx
 	watcher, err := newWatcher()
@@ -104,6 +102,11 @@ func (d *Daemon) run(ctx context.Context, reload <-chan os.Signal) error {
 	defer watcher.close()
 	d.adoptRuns(agentsCtx)
 	d.scan(TriggerTimer)
+	// Not before: a reload or a wake must find the runs of an earlier daemon
+	// adopted, or it would start the agents a second time.
+	server := control.NewServer(d, uint32(os.Getegid()))
+	served := d.serve(server, listener)
+	defer func() { _ = server.Close(); <-served }()
 	d.log.Info("started", zap.String("version", d.version), zap.Int("agents", d.agents.size()),
 		zap.String("controlPlane", d.world.Load().cfg.ControlPlane.URL))
 	notify("READY=1", d.statusLine())

@@ -41,11 +41,11 @@ func (d *Daemon) Stop(ctx context.Context, name string) error {
 	}
 	d.log.Info("stopped by an operator", zap.String("agent", name))
 	idle, err := a.hold()
-	if err != nil {
-		return err
-	}
 	select {
 	case <-idle:
+		if err != nil {
+			return fmt.Errorf("agent %s is stopped, but a restart of the launcher would start it again: %w", name, err)
+		}
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

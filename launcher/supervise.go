@@ -64,7 +64,7 @@ func finish(run *runs.Run, exit sandbox.Exit, state runs.State, reason string) *
 			r.ExitCode = &exit.Code
 		}
 		if exit.Signal != 0 {
-			r.Signal = unix.SignalName(exit.Signal)
+			r.Signal, r.SignalNo = signalName(exit.Signal), int(exit.Signal)
 		}
 	})
 	rec := run.Record()
@@ -72,6 +72,14 @@ func finish(run *runs.Run, exit sandbox.Exit, state runs.State, reason string) *
 		rec.Reason = errors.Join(errors.New(rec.Reason), err).Error()
 	}
 	return &rec
+}
+
+// signalName has a name for real-time signals too.
+func signalName(s syscall.Signal) string {
+	if name := unix.SignalName(s); name != "" {
+		return name
+	}
+	return fmt.Sprintf("signal %d", int(s))
 }
 
 func finishWithLog(run *runs.Run, exit sandbox.Exit, reason string, out output) *runs.Record {

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"github.com/agent-launcher/agent-launcher/launcher"
 	"github.com/agent-launcher/agent-launcher/launcher/control"
 )
 
@@ -66,11 +67,8 @@ func outcome(cmd *cobra.Command, w *control.Woken) error {
 	}
 	r := w.Run
 	fmt.Fprintf(cmd.OutOrStdout(), "run %s of %s: %s\n", r.RunID, w.Agent, ended(r))
-	switch {
-	case r.Signal != "":
-		return exitError{code: 128 + int(unix.SignalNum(r.Signal))}
-	case r.ExitCode != nil && *r.ExitCode != 0:
-		return exitError{code: *r.ExitCode}
+	if code := launcher.ExitCode(r); code != 0 {
+		return exitError{code: code}
 	}
 	return nil
 }

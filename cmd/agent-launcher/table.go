@@ -87,6 +87,9 @@ func ended(r *runs.Record) string {
 	case r.ExitCode != nil:
 		s = fmt.Sprintf("exit %d", *r.ExitCode)
 	}
+	if r.Reason != "" {
+		s += ", " + r.Reason
+	}
 	if r.EndedAt != nil {
 		s += fmt.Sprintf(" (%s ago)", age(*r.EndedAt))
 	}

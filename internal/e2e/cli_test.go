@@ -34,6 +34,8 @@ func TestExecExitCodes(t *testing.T) {
 		{"fine", agent{command: "sh", args: []string{"-c", `echo "$TOKEN"`}, env: map[string]any{"TOKEN": ref(secret, "latest")}}, 0, "value-of-the-secret\n", ""},
 		{"its own code", shell("exit 42"), 42, "", ""},
 		{"signal", shell("kill -SEGV $$"), 128 + 11, "", ""},
+		{"real-time signal", shell("kill -40 $$"), 128 + 40, "", ""},
+		{"timeout, and then a good end", agent{command: "sh", args: []string{"-c", "exec 2>/dev/null; trap 'exit 0' TERM; while :; do sleep 0.1; done"}, timeout: 1}, 1, "", "timed out"},
 		{"timeout", agent{command: "sleep", args: []string{"60"}, timeout: 1}, 128 + 15, "", "timed out"},
 		{"not found", agent{command: "no-such-program"}, 127, "", "no-such-program: not found"},
 		{"no interpreter", agent{command: script}, 127, "", "interpreter"},
@@ -311,7 +313,7 @@ func TestLogsOfNoAgent(t *testing.T) {
 	must(t, os.Symlink(h.path("host.key"), filepath.Join(evil, "k.log")))
 	must(t, os.WriteFile(filepath.Join(evil, "k.jsonl"), []byte(`{"runId":"k","agent":"../../evil","state":"ended"}`+"\n"), 0o644))
 	h.start()
-	for _, name := range []string{"../../evil", "..", "../runs", h.path("evil")} {
+	for _, name := range []string{"../../evil", "../runs", "nobody", h.path("evil")} {
 		stdout, stderr, code := h.cli("logs", name)
 		if code != 1 || strings.Contains(stdout, h.seed) || !strings.Contains(stderr, "no such agent") {
 			t.Errorf("logs %s: exit %d, %q, %q", name, code, stdout, stderr)

@@ -209,8 +209,13 @@ func runCommand(t testing.TB, cmd *exec.Cmd) (stdout, stderr string, code int) {
 	t.Helper()
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
-	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
+	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
+	}
+	late := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
+	_ = cmd.Wait() // its exit code says it
+	if !late.Stop() {
+		t.Fatalf("%v did not end", cmd.Args)
 	}
 	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
 }

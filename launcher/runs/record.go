@@ -59,6 +59,7 @@ type Record struct {
 	EndedAt   *time.Time `json:"endedAt,omitempty"`
 	ExitCode  *int       `json:"exitCode,omitempty"`
 	Signal    string     `json:"signal,omitempty"`
+	SignalNo  int        `json:"signalNumber,omitempty"`
 	Reason    string     `json:"reason,omitempty"` // why it was ended or did not start
 	LogBytes  int64      `json:"logBytes"`
 	LogLost   int64      `json:"logLost,omitempty"` // bytes of output beyond the cap or a full disk
