@@ -7,6 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/agent-launcher/agent-launcher/launcher/config"
 	"github.com/agent-launcher/agent-launcher/launcher/control"
 	"github.com/agent-launcher/agent-launcher/launcher/runs"
 	"github.com/agent-launcher/agent-launcher/sandbox"
@@ -45,7 +46,7 @@ func (d *Daemon) adoptRun(ctx context.Context, rec runs.Record) error {
 	log.Info("run adopted from an earlier launcher; its further output is not kept")
 	ctx, cancel := context.WithCancelCause(ctx)
 	adopted := &adoption{run: run, cancel: cancel, done: make(chan struct{})}
-	d.agents.adopt(rec.Agent, adopted)
+	d.agents.adopt(rec.AgentID, adopted)
 	d.background.Go(func() {
 		defer close(adopted.done)
 		defer cancel(nil)
@@ -79,11 +80,29 @@ func attach(rec runs.Record) (*sandbox.Attached, error) {
 	return sandbox.Attach(rec.PID, rec.PIDStart)
 }
 
-// adopt makes the agent of that name, once its loop starts, wait for the run.
-func (s *set) adopt(name string, run *adoption) {
+// adopt makes the agent of that id, once its loop starts, wait for the run: its
+// file may have another name by now.
+func (s *set) adopt(agentID string, run *adoption) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.adopted[name] = append(s.adopted[name], run)
+	s.adopted[agentID] = append(s.adopted[agentID], run)
+}
+
+// orphans gives the adopted runs whose adapter files are gone an agent that
+// retires after them, so that status shows them and stop reaches them. It is
+// called once, after the first scan.
+func (s *set) orphans() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, adopted := range s.adopted {
+		name := adopted[0].run.Record().Agent
+		if s.live(name) != nil { // another agent's by now; the run is supervised all the same
+			continue
+		}
+		cfg := &config.Agent{Name: name, ID: id, CompanyID: adopted[0].run.Record().CompanyID}
+		s.start(cfg, TriggerTimer)
+		s.agents[name].retire()
+	}
 }
 
 // outlive waits for the adopted runs of an agent before its first heartbeat,

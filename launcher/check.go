@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
+	"syscall"
 
 	"go.uber.org/zap"
 
@@ -61,27 +63,54 @@ func (r *Report) checkHost(cfg *config.Config) {
 	} else if err := trust.Check(stage); err != nil {
 		r.Host = append(r.Host, err)
 	}
-	r.secretFile("host key", cfg.HostKeyFile)
-	r.secretFile("host token", cfg.ControlPlane.TokenFile)
+	r.Host = append(r.Host, hostFiles(cfg)...)
+}
+
+// hostFiles are the problems of the files and directories that a config names,
+// beside those it holds itself. check shows them, run refuses to start.
+func hostFiles(cfg *config.Config) []error {
+	var errs []error
+	for _, err := range []error{
+		secretFile("host key", cfg.HostKeyFile),
+		secretFile("host token", cfg.ControlPlane.TokenFile),
+		existing(cfg.StateDir),
+		existing(filepath.Dir(cfg.Socket)),
+	} {
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errs
+}
+
+// existing checks a directory that the daemon works in as root may: whoever can
+// write it could put links in its way. One that is missing will be made.
+func existing(dir string) error {
+	if err := trust.Check(dir); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // secretFile looks at a file without reading it.
-func (r *Report) secretFile(what, path string) {
-	f, err := os.Open(path)
+func secretFile(what, path string) error {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
-		r.Host = append(r.Host, fmt.Errorf("cannot open the %s: %w", what, err))
-		return
+		return fmt.Errorf("cannot open the %s: %w", what, err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	switch {
 	case err != nil:
-		r.Host = append(r.Host, fmt.Errorf("cannot look at the %s: %w", what, err))
+		return fmt.Errorf("cannot look at the %s: %w", what, err)
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("the %s %s is no regular file", what, path)
 	case info.Size() == 0:
-		r.Host = append(r.Host, fmt.Errorf("the %s %s is empty", what, path))
+		return fmt.Errorf("the %s %s is empty", what, path)
 	case info.Mode().Perm()&0o077 != 0:
-		r.Host = append(r.Host, fmt.Errorf("the %s %s has mode %04o: others can read it, run chmod 0600", what, path, info.Mode().Perm()))
+		return fmt.Errorf("the %s %s has mode %04o: others can read or change it, run chmod 0600", what, path, info.Mode().Perm())
 	}
+	return nil
 }
 
 func (r *Report) checkAgents(ctx context.Context, cfg *config.Config) {

@@ -56,6 +56,9 @@ func Run(ctx context.Context, configPath, version string, log *zap.Logger, reloa
 	if err != nil {
 		return err
 	}
+	if err := errors.Join(hostFiles(cfg)...); err != nil {
+		return err
+	}
 	lock, err := prepareState(cfg.StateDir)
 	if err != nil {
 		return err
@@ -102,6 +105,7 @@ func (d *Daemon) run(ctx context.Context, listener net.Listener, reload <-chan o
 	defer watcher.close()
 	d.adoptRuns(agentsCtx)
 	d.scan(TriggerTimer)
+	d.agents.orphans()
 	// Not before: a reload or a wake must find the runs of an earlier daemon
 	// adopted, or it would start the agents a second time.
 	server := control.NewServer(d, uint32(os.Getegid()))

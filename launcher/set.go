@@ -18,7 +18,7 @@ type set struct {
 
 	mu       sync.Mutex
 	agents   map[string]*agent
-	adopted  map[string][]*adoption // for agents that have not started yet
+	adopted  map[string][]*adoption // by agent id, for agents that have not started yet
 	problems []string
 }
 
@@ -96,8 +96,8 @@ func (s *set) start(cfg *config.Agent, t Trigger) {
 	}
 	a := newAgent(s.d, cfg)
 	s.agents[cfg.Name] = a
-	adopted := s.adopted[cfg.Name]
-	delete(s.adopted, cfg.Name)
+	adopted := s.adopted[cfg.ID]
+	delete(s.adopted, cfg.ID)
 	s.wg.Go(func() { a.loop(s.ctx, after, adopted) })
 	if t != TriggerTimer {
 		a.trigger(t)

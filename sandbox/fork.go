@@ -87,11 +87,16 @@ func (f *files) pipe() (r, w *os.File) {
 }
 
 func (f *files) open(path string) *os.File {
-	file, err := os.Open(path)
+	// Not to wait for ever on a FIFO that a typo named.
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
-		err = fmt.Errorf("cannot open the host key: %w", err)
+		return f.add(nil, fmt.Errorf("cannot open the host key: %w", err))
 	}
-	return f.add(file, err)
+	f.add(file, nil)
+	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
+		return f.add(nil, fmt.Errorf("cannot open the host key: %s is no regular file", path))
+	}
+	return file
 }
 
 func (f *files) stdin(data []byte) *os.File {

@@ -36,6 +36,9 @@ func runCommand() *cobra.Command {
 			defer func() { _ = log.Sync() }() // EINVAL on a terminal is no loss
 			reload := make(chan os.Signal, 1)
 			signal.Notify(reload, syscall.SIGHUP)
+			// Without this a closed stderr ends the daemon at its next log line.
+			// Not ignored: that would be handed on to plugins.
+			signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 			return launcher.Run(cmd.Context(), path, version(), log, reload)
 		},
 	}

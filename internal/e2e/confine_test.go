@@ -16,12 +16,7 @@ import (
 // must go on working.
 func TestHostileAgent(t *testing.T) {
 	h := newHost(t)
-	attacker := h.path("attacker")
-	build := exec.Command("go", "build", "-o", attacker, "./testdata/attacker")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	attacker := h.buildAttacker(t)
 	secret := h.plane.CreateSecret(h.company, "TOKEN", secretValue(1, 1))
 	h.addAgent("victim", agent{command: attacker, args: []string{"sleep", ""}, env: map[string]any{"TOKEN": ref(secret, "latest")}})
 	h.start()
@@ -90,6 +85,17 @@ func TestHostileAgent(t *testing.T) {
 		t.Run(fmt.Sprint(c.policy), func(t *testing.T) { h.attacks(t, attacker, c.policy, c.tries) })
 	}
 	h.stop()
+}
+
+func (h *host) buildAttacker(t *testing.T) string {
+	t.Helper()
+	attacker := h.path("attacker")
+	build := exec.Command("go", "build", "-o", attacker, "./testdata/attacker")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return attacker
 }
 
 // try is one attack. What is stopped by a policy must work without one, or the

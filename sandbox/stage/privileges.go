@@ -37,6 +37,18 @@ func clearCoreFilter() error {
 	return err
 }
 
+// leaveKeyring gives the agent an empty session keyring of its own in place of
+// the launcher's, which execve would hand on, keyctl_join_session_keyring(3). It
+// comes before the change of uid: the new keyring counts against our quota. A
+// kernel without keyrings has none to hand on.
+func leaveKeyring() error {
+	_, _, errno := unix.RawSyscall(unix.SYS_KEYCTL, unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0)
+	if errno == 0 || errno == unix.ENOSYS {
+		return nil
+	}
+	return errno
+}
+
 func setRlimits(limits []wire.Rlimit) error {
 	for _, l := range limits {
 		limit := unix.Rlimit{Cur: l.Soft, Max: l.Hard}

@@ -54,6 +54,7 @@ func Main() {
 	//    goes first, because dropping it needs CAP_SETPCAP; the directory
 	//    is entered with the agent's rights, not ours.
 	must(wire.StepRlimits, setRlimits(spec.Rlimits))
+	must(wire.StepKeyring, leaveKeyring())
 	must(wire.StepCapabilities, dropBounding())
 	if spec.User != nil {
 		must(wire.StepGroups, setGroups(spec.User))

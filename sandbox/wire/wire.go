@@ -122,6 +122,7 @@ const (
 	StepKey
 	StepOpen
 	StepRlimits
+	StepKeyring
 	StepCapabilities
 	StepGroups
 	StepUser
@@ -143,6 +144,7 @@ var stepNames = map[Step]string{
 	StepKey:          "read the host key",
 	StepOpen:         "open the bundle",
 	StepRlimits:      "set resource limits",
+	StepKeyring:      "leave the launcher's session keyring",
 	StepCapabilities: "drop capabilities",
 	StepGroups:       "set its groups",
 	StepUser:         "become its user",

@@ -62,6 +62,10 @@ var attacks = map[string]func(target string) error{
 	"mptcp": func(string) error {
 		return call(unix.SYS_SOCKET, unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_MPTCP, 0)
 	},
+	"find-key": func(name string) error {
+		_, err := unix.KeyctlSearch(unix.KEY_SPEC_SESSION_KEYRING, "user", name, 0)
+		return err
+	},
 	"keyring": func(string) error { _, err := unix.KeyctlGetKeyringID(unix.KEY_SPEC_SESSION_KEYRING, true); return err },
 	"io-uring": func(string) error {
 		var params [120]byte
