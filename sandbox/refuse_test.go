@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/agent-launcher/agent-launcher/protocol"
@@ -124,7 +125,13 @@ func TestStageOrKeyMissing(t *testing.T) {
 	script(t, text, 0o755, "no program")
 	closed := filepath.Join(h.dir, "closed.key")
 	script(t, closed, 0, "a key that we may not read")
+	fifo := filepath.Join(h.dir, "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, test := range []struct{ name, stage, key, want string }{
+		{"key is a directory", h.stage, h.dir, "cannot open the host key: " + h.dir + " is no regular file"},
+		{"key is a FIFO", h.stage, fifo, "cannot open the host key: " + fifo + " is no regular file"},
 		{"no stage", h.dir + "/no-stage", h.key, "cannot execute the stage: fork/exec " + h.dir + "/no-stage: no such file or directory"},
 		{"stage is text", text, h.key, "cannot execute the stage: fork/exec " + text + ": exec format error"},
 		{"no key", h.stage, h.dir + "/no-key", "cannot open the host key: open " + h.dir + "/no-key: no such file or directory"},
