@@ -9,9 +9,7 @@ import (
 	"runtime/debug"
 	"syscall"
 
-	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
-	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
 	"github.com/agent-launcher/agent-launcher/launcher"
@@ -29,17 +27,22 @@ func runCommand() *cobra.Command {
 		Long:  "Run the daemon in the foreground. SIGHUP reloads, SIGTERM and SIGINT end the agents, then the daemon.",
 		Args:  arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			log, err := logger(level)
+			log, err := newDaemonLog(level)
 			if err != nil {
 				return usage(err)
 			}
-			defer func() { _ = log.Sync() }() // EINVAL on a terminal is no loss
+			defer log.close()
 			reload := make(chan os.Signal, 1)
 			signal.Notify(reload, syscall.SIGHUP)
 			// Without this a closed stderr ends the daemon at its next log line.
 			// Not ignored: that would be handed on to plugins.
 			signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-			return launcher.Run(cmd.Context(), path, version(), log, reload)
+			err = launcher.Run(cmd.Context(), path, version(), log.Logger, reload)
+			if err == nil {
+				return nil
+			}
+			complain(log.stderr, err) // here, because main would wait for stderr
+			return exitError{code: codeOf(err)}
 		},
 	}
 	configFlag(cmd, &path)
@@ -55,11 +58,7 @@ func execCommand() *cobra.Command {
 		Long:  "Run one heartbeat of AGENT in the foreground, without the daemon. The exit code is the agent's;\n125 it could not be started, 126 not executable, 127 not found, 128+n ended by signal n.",
 		Args:  arguments(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			log, err := logger("warn")
-			if err != nil {
-				return err
-			}
-			code, err := launcher.Exec(cmd.Context(), path, args[0], log)
+			code, err := launcher.Exec(cmd.Context(), path, args[0], foregroundLog(zapcore.WarnLevel))
 			var problems config.Problems
 			if code == 0 && err == nil || errors.As(err, &problems) {
 				return err
@@ -142,24 +141,6 @@ func schemaCommand() *cobra.Command {
 
 func configFlag(cmd *cobra.Command, path *string) {
 	cmd.Flags().StringVar(path, "config", defaultConfig, "configuration file")
-}
-
-// logger writes JSON for machines, and lines for people on a terminal.
-func logger(level string) (*zap.Logger, error) {
-	l, err := zapcore.ParseLevel(level)
-	if err != nil {
-		return nil, fmt.Errorf("unknown log level %q: debug, info, warn or error", level)
-	}
-	cfg := zap.NewProductionConfig()
-	cfg.Sampling = nil // every line counts at night
-	cfg.EncoderConfig.TimeKey, cfg.EncoderConfig.EncodeTime = "time", zapcore.RFC3339NanoTimeEncoder
-	cfg.DisableCaller, cfg.DisableStacktrace = true, true
-	if isatty.IsTerminal(os.Stderr.Fd()) {
-		cfg.Encoding = "console"
-		cfg.EncoderConfig.EncodeLevel = zapcore.CapitalColorLevelEncoder
-	}
-	cfg.Level = zap.NewAtomicLevelAt(l)
-	return cfg.Build()
 }
 
 // version is what the build knows of itself.

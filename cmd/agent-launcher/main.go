@@ -45,6 +45,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return code.code
 	}
 	complain(stderr, err)
+	return codeOf(err)
+}
+
+// codeOf is the exit code of an error that has none of its own.
+func codeOf(err error) int {
 	var problems config.Problems
 	if errors.As(err, &problems) {
 		return exitConfig
