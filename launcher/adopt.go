@@ -47,8 +47,10 @@ func (d *Daemon) adoptRun(ctx context.Context, rec runs.Record) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	adopted := &adoption{run: run, cancel: cancel, done: make(chan struct{})}
 	d.agents.adopt(rec.AgentID, adopted)
+	release := d.agents.ids.occupy(rec.AgentID, rec.Agent+" (begun by an earlier launcher)")
 	d.background.Go(func() {
 		defer close(adopted.done)
+		defer release()
 		defer cancel(nil)
 		exit, reason := supervise(ctx, proc, rec.Deadline, time.Duration(rec.GraceSec*float64(time.Second)), func() {})
 		state := runs.Ended

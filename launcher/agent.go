@@ -3,6 +3,7 @@ package launcher
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"reflect"
@@ -25,7 +26,6 @@ type agent struct {
 	d    *Daemon
 	name string
 	poke chan Trigger
-	gone chan struct{} // closed when the loop has ended
 
 	mu        sync.Mutex
 	cfg       *config.Agent
@@ -34,6 +34,7 @@ type agent struct {
 	retiring  bool
 	ended     bool
 	state     string
+	waitsFor  string // whose run of the same id it waits for, empty if none
 	next      time.Time
 	lastBeat  *control.Heartbeat
 	lastRun   *runs.Record
@@ -41,7 +42,7 @@ type agent struct {
 	cancel    context.CancelCauseFunc // of the heartbeat in progress, nil if none
 	idle      chan struct{}           // closed at the end of the heartbeat in progress
 	coalesced int64
-	waiters   []chan *control.Woken // of wakes that the next heartbeat answers
+	waiters   []chan *control.Woken // one for each wake that the next heartbeat answers
 }
 
 var (
@@ -54,7 +55,7 @@ var (
 const look Trigger = ""
 
 func newAgent(d *Daemon, cfg *config.Agent) *agent {
-	a := &agent{d: d, name: cfg.Name, cfg: cfg, poke: make(chan Trigger, 1), gone: make(chan struct{}), state: control.StateIdle}
+	a := &agent{d: d, name: cfg.Name, cfg: cfg, poke: make(chan Trigger, 1), state: control.StateIdle}
 	a.held = d.store.Held(cfg.Name)
 	if records, err := d.store.List(cfg.Name); err != nil {
 		d.log.Error("cannot read earlier runs", zap.String("agent", cfg.Name), zap.Error(err))
@@ -66,19 +67,15 @@ func newAgent(d *Daemon, cfg *config.Agent) *agent {
 	return a
 }
 
-// loop runs heartbeats until ctx ends or the agent's file is gone. after is
-// the end of an earlier loop for the same agent id: two never overlap. adopted
-// are runs of an earlier daemon, which come to their end first.
-func (a *agent) loop(ctx context.Context, after <-chan struct{}, adopted []*adoption) {
-	defer close(a.gone)
-	if after != nil {
-		<-after
-	}
+// loop runs heartbeats until ctx ends or the agent's file is gone. adopted are
+// runs of an earlier daemon, which come to their end first.
+func (a *agent) loop(ctx context.Context, adopted []*adoption) {
 	a.outlive(adopted)
 	for {
 		trigger, ok := a.await(ctx)
 		if !ok {
-			a.d.world.Load().source.Forget(a.id())
+			id, _ := a.identity()
+			a.d.world.Load().source.Forget(id)
 			return
 		}
 		a.beat(ctx, trigger)
@@ -87,7 +84,7 @@ func (a *agent) loop(ctx context.Context, after <-chan struct{}, adopted []*adop
 
 // await waits for the next trigger. It returns false when the loop must end.
 func (a *agent) await(ctx context.Context) (Trigger, bool) {
-	if a.endIfRetired() {
+	if a.endIfOver(ctx) {
 		return "", false
 	}
 	var timer <-chan time.Time
@@ -98,7 +95,7 @@ func (a *agent) await(ctx context.Context) (Trigger, bool) {
 	}
 	select {
 	case <-ctx.Done():
-		return "", false
+		return look, true
 	case <-timer:
 		return TriggerTimer, true
 	case t := <-a.poke:
@@ -106,11 +103,30 @@ func (a *agent) await(ctx context.Context) (Trigger, bool) {
 	}
 }
 
-func (a *agent) endIfRetired() bool {
+// endIfOver ends the agent for good if its file is gone or the daemon stops,
+// with an answer for everybody whose wake came too late.
+func (a *agent) endIfOver(ctx context.Context) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.ended = a.retiring
-	return a.ended
+	why := context.Cause(ctx)
+	if why == nil && a.retiring {
+		why = errRetired
+	}
+	if why == nil {
+		return false
+	}
+	a.ended = true
+	a.giveUp(why)
+	return true
+}
+
+// giveUp answers the wakes that no heartbeat will answer now. The caller holds mu.
+func (a *agent) giveUp(why error) {
+	hb := &control.Heartbeat{At: time.Now(), Trigger: string(TriggerWake), Error: why.Error()}
+	for _, w := range a.waiters {
+		w <- &control.Woken{Agent: a.name, Heartbeat: hb}
+	}
+	a.waiters = nil
 }
 
 func (a *agent) untilNext() (time.Duration, bool) {
@@ -144,18 +160,34 @@ func (a *agent) beat(ctx context.Context, trigger Trigger) {
 		return
 	}
 	start := time.Now()
-	rec, err := p.do(ctx)
+	rec, err := a.alone(ctx, p)
 	if err != nil && context.Cause(ctx) != nil {
 		err = context.Cause(ctx)
 	}
 	if rec == nil && err != nil && a.outdated(p, err) {
-		a.again(trigger, waiters)
+		a.again(p.trigger, waiters)
 		return
 	}
-	a.end(&control.Heartbeat{At: start, Trigger: string(trigger)}, rec, err, waiters)
+	a.end(&control.Heartbeat{At: start, Trigger: string(p.trigger)}, rec, err, waiters)
 	if err := a.d.store.Prune(a.name); err != nil {
 		a.d.log.Warn("cannot prune runs", zap.String("agent", a.name), zap.Error(err))
 	}
+}
+
+// alone runs the heartbeat while no other run of the same agent id goes on.
+func (a *agent) alone(ctx context.Context, p *pass) (*runs.Record, error) {
+	release, err := a.d.agents.ids.acquire(ctx, p.agent.ID, a.name, a.waiting)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	return p.do(ctx)
+}
+
+func (a *agent) waiting(forWhom string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.state, a.waitsFor = control.StateWaiting, forWhom
 }
 
 // outdated reports whether a heartbeat failed only because what it began with
@@ -169,19 +201,23 @@ func (a *agent) outdated(p *pass, err error) bool {
 func (a *agent) again(trigger Trigger, waiters []chan *control.Woken) {
 	a.mu.Lock()
 	a.waiters = append(waiters, a.waiters...)
+	if a.held { // stopped just after it was superseded
+		a.giveUp(errStopped)
+	}
 	a.rest(nil)
 	a.mu.Unlock()
-	if trigger == TriggerWake {
-		a.force(trigger)
-	} else {
-		a.trigger(trigger)
-	}
+	a.trigger(trigger)
 }
 
 // begin takes what the heartbeat needs, or returns nil if it is not due.
 func (a *agent) begin(trigger Trigger, cancel context.CancelCauseFunc) (*pass, []chan *control.Woken) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	// A wake must not be lost behind a weaker trigger that was pending: those
+	// do not start every agent that it does.
+	if len(a.waiters) > 0 {
+		trigger = TriggerWake
+	}
 	if !a.due(trigger) {
 		return nil, nil
 	}
@@ -221,7 +257,7 @@ func (a *agent) end(hb *control.Heartbeat, rec *runs.Record, err error, waiters 
 
 // rest is the end of a heartbeat or an adopted run. The caller holds mu.
 func (a *agent) rest(rec *runs.Record) {
-	a.state, a.run, a.cancel = control.StateIdle, nil, nil
+	a.state, a.waitsFor, a.run, a.cancel = control.StateIdle, "", nil, nil
 	if rec != nil {
 		a.lastRun = rec
 	}
@@ -248,7 +284,7 @@ func (a *agent) report(hb *control.Heartbeat, rec *runs.Record, err error) {
 func (a *agent) setState(s string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.state = s
+	a.state, a.waitsFor = s, ""
 }
 
 func (a *agent) interval() time.Duration {
@@ -313,6 +349,10 @@ func (a *agent) retire() {
 func (a *agent) wake() (<-chan *control.Woken, error) {
 	done := make(chan *control.Woken, 1)
 	a.mu.Lock()
+	if a.ended {
+		a.mu.Unlock()
+		return nil, fmt.Errorf("%w: %s", control.ErrNoAgent, a.name)
+	}
 	if err := a.d.store.SetHeld(a.name, false); err != nil {
 		a.mu.Unlock()
 		return nil, err
@@ -320,21 +360,8 @@ func (a *agent) wake() (<-chan *control.Woken, error) {
 	a.held = false
 	a.waiters = append(a.waiters, done)
 	a.mu.Unlock()
-	a.force(TriggerWake)
+	a.trigger(TriggerWake)
 	return done, nil
-}
-
-// force pokes with a trigger that must not be lost behind a weaker one: a
-// pending look, timer or config trigger does not start every agent a wake does.
-func (a *agent) force(t Trigger) {
-	select {
-	case <-a.poke:
-		a.mu.Lock()
-		a.coalesced++
-		a.mu.Unlock()
-	default:
-	}
-	a.trigger(t)
 }
 
 // hold stops the agent's run, if there is one, and keeps it from starting. The
@@ -345,11 +372,7 @@ func (a *agent) hold() (<-chan struct{}, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.held = true
-	stopped := &control.Heartbeat{At: time.Now(), Trigger: string(TriggerWake), Error: errStopped.Error()}
-	for _, w := range a.waiters { // of wakes that no heartbeat will answer now
-		w <- &control.Woken{Agent: a.name, Heartbeat: stopped}
-	}
-	a.waiters = nil
+	a.giveUp(errStopped)
 	idle := a.idle
 	if a.cancel != nil {
 		a.cancel(errStopped)

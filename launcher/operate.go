@@ -26,8 +26,6 @@ func (d *Daemon) Wake(ctx context.Context, name string, wait bool) (*control.Wok
 	select {
 	case woken := <-done:
 		return woken, nil
-	case <-a.gone:
-		return nil, fmt.Errorf("agent %s is gone: its file was removed or the launcher stops", name)
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}

@@ -3,6 +3,7 @@ package launcher
 import (
 	"context"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -15,6 +16,7 @@ type set struct {
 	d   *Daemon
 	ctx context.Context // of every loop; set before the first apply
 	wg  sync.WaitGroup
+	ids *ids
 
 	mu       sync.Mutex
 	agents   map[string]*agent
@@ -23,7 +25,7 @@ type set struct {
 }
 
 func newSet(d *Daemon) *set {
-	return &set{d: d, agents: map[string]*agent{}, adopted: map[string][]*adoption{}}
+	return &set{d: d, ids: newIDs(), agents: map[string]*agent{}, adopted: map[string][]*adoption{}}
 }
 
 // apply makes the set what the adapter files say. A file with a problem keeps
@@ -32,25 +34,28 @@ func newSet(d *Daemon) *set {
 func (s *set) apply(dir string, good []*config.Agent, problems config.Problems, t Trigger) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.ctx.Err() != nil { // the daemon stops
+		return
+	}
 	s.problems = nil
 	faults := byFile(problems)
 	keep := map[string]bool{}
 	for file, problem := range faults {
 		name := strings.TrimSuffix(filepath.Base(file), ".json")
-		if a := s.live(name); a != nil && file != dir {
-			keep[name] = true
-			a.fault(problem)
-		} else {
+		if file == dir || s.live(name) == nil {
 			s.problems = append(s.problems, problem)
+			continue
 		}
+		keep[name] = true
+		s.agents[name].fault(problem)
 	}
-	sort.Strings(s.problems)
-	for _, cfg := range good {
+	for _, cfg := range s.newcomers(good, keep) {
 		keep[cfg.Name] = true
 		if a := s.agents[cfg.Name]; a == nil || !a.update(cfg, t) {
 			s.start(cfg, t)
 		}
 	}
+	sort.Strings(s.problems)
 	if _, unread := faults[dir]; unread { // nothing is known of its files
 		return
 	}
@@ -59,6 +64,37 @@ func (s *set) apply(dir string, good []*config.Agent, problems config.Problems, 
 			a.retire()
 		}
 	}
+}
+
+// newcomers leaves out of good, and notes as problems, the configurations with
+// the id of an agent whose last good state holds: those to keep, and those left
+// out here. A copy of a file is refused so, even one that sorts before it.
+func (s *set) newcomers(good []*config.Agent, keep map[string]bool) []*config.Agent {
+	files := map[string]string{} // by the ids that are taken
+	for name := range keep {
+		id, file := s.agents[name].identity()
+		files[id] = file
+	}
+	for n := -1; n != len(good); {
+		n = len(good)
+		good = slices.DeleteFunc(slices.Clone(good), func(cfg *config.Agent) bool {
+			file := files[cfg.ID]
+			if file == "" {
+				return false
+			}
+			problem := cfg.Problem("$.id", "the same agent as in "+file+", whose last good state holds", "").Error()
+			if a := s.live(cfg.Name); a != nil {
+				keep[cfg.Name] = true
+				a.fault(problem)
+				id, file := a.identity()
+				files[id] = file
+			} else {
+				s.problems = append(s.problems, problem)
+			}
+			return true
+		})
+	}
+	return good
 }
 
 // byFile joins the errors of each file; warnings keep no agent from running.
@@ -86,19 +122,16 @@ func (s *set) live(name string) *agent {
 }
 
 func (s *set) start(cfg *config.Agent, t Trigger) {
-	var after <-chan struct{}
 	for name, other := range s.agents {
 		if other.hasEnded() {
 			delete(s.agents, name)
-		} else if other.id() == cfg.ID { // its file was renamed
-			after = other.gone
 		}
 	}
 	a := newAgent(s.d, cfg)
 	s.agents[cfg.Name] = a
 	adopted := s.adopted[cfg.ID]
 	delete(s.adopted, cfg.ID)
-	s.wg.Go(func() { a.loop(s.ctx, after, adopted) })
+	s.wg.Go(func() { a.loop(s.ctx, adopted) })
 	if t != TriggerTimer {
 		a.trigger(t)
 	}
@@ -146,8 +179,9 @@ func (a *agent) hasEnded() bool {
 	return a.ended
 }
 
-func (a *agent) id() string {
+// identity is the agent's id, and the file that it is from.
+func (a *agent) identity() (id, file string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.cfg.ID
+	return a.cfg.ID, a.cfg.File
 }

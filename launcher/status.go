@@ -60,7 +60,7 @@ func (a *agent) status() control.Agent {
 	s := control.Agent{
 		Name: a.name, ID: a.cfg.ID, CompanyID: a.cfg.CompanyID, AdapterType: a.cfg.AdapterType, User: a.cfg.User,
 		State: a.shownState(), Sandbox: string(a.cfg.Sandbox.Profile), LastHeartbeat: a.lastBeat, LastRun: a.lastRun,
-		Coalesced: a.coalesced, ConfigError: a.configErr,
+		Coalesced: a.coalesced, ConfigError: a.configErr, WaitsFor: a.waitsFor,
 	}
 	if a.run != nil {
 		rec := a.run.Record()

@@ -60,6 +60,9 @@ func wrong(s *control.Status) []string {
 		if a.ConfigError != "" {
 			out = append(out, a.Name+": its file has a problem, the last good one holds: "+a.ConfigError)
 		}
+		if a.WaitsFor != "" {
+			out = append(out, a.Name+": waits for the end of a run of the same agent id, begun as "+a.WaitsFor)
+		}
 		if a.LastHeartbeat != nil && a.LastHeartbeat.Error != "" {
 			out = append(out, fmt.Sprintf("%s: last heartbeat (%s, %s ago) failed: %s", a.Name, a.LastHeartbeat.Trigger, age(a.LastHeartbeat.At), a.LastHeartbeat.Error))
 		}

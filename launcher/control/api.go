@@ -62,11 +62,13 @@ type Agent struct {
 	LastRun       *runs.Record `json:"lastRun,omitempty"` // done
 	Coalesced     int64        `json:"coalesced"`         // triggers that joined a pending heartbeat
 	ConfigError   string       `json:"configError,omitempty"`
+	WaitsFor      string       `json:"waitsFor,omitempty"` // in state waiting: the agent whose run must end first
 }
 
 // The states of an agent.
 const (
 	StateIdle      = "idle"      // waits for its next heartbeat
+	StateWaiting   = "waiting"   // a run of the same agent id goes on under another file's name
 	StatePlanning  = "planning"  // its adapter says what to run
 	StateResolving = "resolving" // waits for the control plane
 	StateRunning   = "running"
