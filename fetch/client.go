@@ -6,11 +6,12 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 
+	"github.com/agent-launcher/agent-launcher/internal/trust"
 	"github.com/agent-launcher/agent-launcher/protocol"
 	"github.com/agent-launcher/agent-launcher/protocol/sign"
 )
@@ -57,11 +58,26 @@ func newClient(opts Options) (*client, error) {
 	}, nil
 }
 
+// maxCA bounds a file of certificates, bytes.
+const maxCA = 4 << 20
+
+// CheckCA reports why a file cannot say who may vouch for the control plane:
+// it holds no certificate, or somebody else could put theirs into it.
+func CheckCA(path string) error {
+	_, err := loadRoots(path)
+	return err
+}
+
 func loadRoots(path string) (*x509.CertPool, error) {
 	if path == "" {
 		return nil, nil
 	}
-	pem, err := os.ReadFile(path)
+	f, err := trust.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read CA file: %w", err)
+	}
+	defer f.Close()
+	pem, err := io.ReadAll(io.LimitReader(f, maxCA))
 	if err != nil {
 		return nil, fmt.Errorf("cannot read CA file: %w", err)
 	}

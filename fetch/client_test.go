@@ -61,6 +61,12 @@ func TestOptions(t *testing.T) {
 		"signing key":    func(o *Options) { o.SigningKey = nil },
 		"no such file":   func(o *Options) { o.CAFile = filepath.Join(t.TempDir(), "none") },
 		"no certificate": func(o *Options) { o.CAFile = empty },
+		"written by others": func(o *Options) {
+			o.CAFile = pemFile(t, []byte("anything"))
+			if err := os.Chmod(o.CAFile, 0o666); err != nil {
+				t.Fatal(err)
+			}
+		},
 	} {
 		o := valid(t)
 		change(&o)

@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/agent-launcher/agent-launcher/fetch"
 	"github.com/agent-launcher/agent-launcher/internal/trust"
 	"github.com/agent-launcher/agent-launcher/launcher/config"
 	"github.com/agent-launcher/agent-launcher/plugins"
@@ -73,6 +74,7 @@ func hostFiles(cfg *config.Config) []error {
 	for _, err := range []error{
 		secretFile("host key", cfg.HostKeyFile),
 		secretFile("host token", cfg.ControlPlane.TokenFile),
+		fetch.CheckCA(cfg.ControlPlane.CAFile),
 		existing(cfg.StateDir),
 		existing(filepath.Dir(cfg.Socket)),
 	} {

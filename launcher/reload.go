@@ -56,6 +56,9 @@ func (d *Daemon) reload() error {
 	if err := fixed(old.cfg, cfg); err != nil {
 		return err
 	}
+	if err := errors.Join(hostFiles(cfg)...); err != nil {
+		return err
+	}
 	w, err := newWorld(cfg, d.log)
 	if err != nil {
 		return err

@@ -2,9 +2,11 @@ package e2e
 
 import (
 	"context"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"runtime"
@@ -148,7 +150,15 @@ func TestRunRefusesOpenFiles(t *testing.T) {
 		"is no regular file": func(h *host) error {
 			return errors.Join(os.Remove(h.path("host.key")), syscall.Mkfifo(h.path("host.key"), 0o600))
 		},
-		"can be written by others": func(h *host) error {
+		"ca.pem can be written by others": func(h *host) error {
+			h.useCA()
+			return os.Chmod(h.path("ca.pem"), 0o666)
+		},
+		"ca.pem holds no certificate": func(h *host) error {
+			h.useCA()
+			return os.WriteFile(h.path("ca.pem"), nil, 0o600)
+		},
+		"state can be written by others": func(h *host) error {
 			return errors.Join(os.Mkdir(h.path("state"), 0o777), os.Chmod(h.path("state"), 0o777))
 		},
 	} {
@@ -180,5 +190,33 @@ func TestKeyringIsNotInherited(t *testing.T) {
 	out := h.attack(t, attacker, []string{"find-key", "al-canary"}, map[string]any{"profile": "off"})
 	if out[0] == "done" || !strings.Contains(out[0], "not available") {
 		t.Errorf("%v", out)
+	}
+}
+
+// useCA gives the config a caFile that is as good as any.
+func (h *host) useCA() {
+	h.t.Helper()
+	server := httptest.NewTLSServer(nil)
+	defer server.Close()
+	must(h.t, os.WriteFile(h.path("ca.pem"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600))
+	data, err := os.ReadFile(h.config)
+	must(h.t, err)
+	h.write("config.json", []byte(strings.Replace(string(data), `"controlPlane":{`, `"controlPlane":{"caFile":"ca.pem",`, 1)))
+}
+
+// Nor does a reload or a single heartbeat take certificates from a file that
+// others can write.
+func TestReloadRefusesOpenCA(t *testing.T) {
+	h := newHost(t)
+	h.addAgent("a", agent{command: "true", heartbeat: off})
+	h.useCA()
+	h.start()
+	must(t, os.Chmod(h.path("ca.pem"), 0o622))
+	if _, stderr, code := h.cli("reload"); code != 1 || !strings.Contains(stderr, "ca.pem can be written by others") {
+		t.Errorf("reload: %d %q", code, stderr)
+	}
+	h.stop()
+	if _, stderr, code := runCommand(t, exec.Command(h.bin.Launcher, "exec", "--config", h.config, "a")); code != 125 || !strings.Contains(stderr, "ca.pem can be written by others") {
+		t.Errorf("exec: %d %q", code, stderr)
 	}
 }
