@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -26,8 +25,8 @@ type Daemon interface {
 	Reload() error
 	// Logs finds the agent and returns a function that sends the output of its
 	// last finished run, then that of the current one, with follow until its
-	// end, to a socket.
-	Logs(agent string, follow bool) (func(ctx context.Context, socket *net.UnixConn) error, error)
+	// end or that of ctx.
+	Logs(agent string, follow bool) (func(context.Context, *Stream) error, error)
 }
 
 // ErrNoAgent says that no agent has that name.
@@ -78,22 +77,38 @@ type peerKey struct{}
 
 // NewServer serves d. The caller runs Serve on it and closes it.
 func NewServer(d Daemon, socketGroup uint32) *http.Server {
+	return newServer(d, socketGroup, limits{connections: 256, readers: 32, waiting: 128, patience: 30 * time.Second})
+}
+
+func newServer(d Daemon, socketGroup uint32, l limits) *http.Server {
 	mux := http.NewServeMux()
-	handle(mux, "GET /v1/health", d, health)
-	handle(mux, "GET /v1/status", d, func(d Daemon, _ *http.Request) (any, error) { return d.Status(), nil })
-	handle(mux, "POST /v1/agents/{name}/wake", d, func(d Daemon, r *http.Request) (any, error) {
-		return d.Wake(r.Context(), r.PathValue("name"), r.URL.Query().Get("wait") == "true")
+	b := newBounds(l)
+	handle := func(pattern string, f func(*http.Request) (any, error)) {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { b.answer(w, r, f) })
+	}
+	handle("GET /v1/health", func(r *http.Request) (any, error) { return health(d, r) })
+	handle("GET /v1/status", func(*http.Request) (any, error) { return d.Status(), nil })
+	handle("POST /v1/agents/{name}/wake", func(r *http.Request) (any, error) {
+		wait := r.URL.Query().Get("wait") == "true"
+		if wait && !b.waiting.enter() {
+			return nil, tooMany("callers wait for runs", cap(b.waiting))
+		} else if wait {
+			defer b.waiting.leave()
+		}
+		return d.Wake(r.Context(), r.PathValue("name"), wait)
 	})
-	handle(mux, "POST /v1/agents/{name}/stop", d, func(d Daemon, r *http.Request) (any, error) {
+	// Not bounded: to stop an agent must always be possible.
+	handle("POST /v1/agents/{name}/stop", func(r *http.Request) (any, error) {
 		return struct{}{}, d.Stop(r.Context(), r.PathValue("name"))
 	})
-	handle(mux, "POST /v1/reload", d, func(d Daemon, _ *http.Request) (any, error) { return struct{}{}, d.Reload() })
-	mux.HandleFunc("GET /v1/agents/{name}/logs", func(w http.ResponseWriter, r *http.Request) { logs(d, w, r) })
+	handle("POST /v1/reload", func(*http.Request) (any, error) { return struct{}{}, d.Reload() })
+	mux.HandleFunc("GET /v1/agents/{name}/logs", func(w http.ResponseWriter, r *http.Request) { b.logs(d, w, r) })
 	return &http.Server{
 		Handler:           authorize(mux),
 		ReadHeaderTimeout: 5 * time.Second,
 		IdleTimeout:       30 * time.Second,
 		MaxHeaderBytes:    16 << 10,
+		ConnState:         b.connState,
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return context.WithValue(ctx, peerKey{}, allowed(c, socketGroup))
 		},
@@ -114,19 +129,14 @@ func authorize(next http.Handler) http.Handler {
 	})
 }
 
-func handle(mux *http.ServeMux, pattern string, d Daemon, f func(Daemon, *http.Request) (any, error)) {
-	mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-		if answer, err := f(d, r); err != nil {
-			fail(w, err)
-		} else {
-			reply(w, http.StatusOK, answer)
-		}
-	})
-}
-
 func fail(w http.ResponseWriter, err error) {
 	if errors.Is(err, ErrNoAgent) {
 		reply(w, http.StatusNotFound, Error{Error: err.Error(), Hint: "agent-launcher status lists the agents"})
+		return
+	}
+	var busy *busyError
+	if errors.As(err, &busy) {
+		reply(w, http.StatusServiceUnavailable, Error{Error: busy.Error(), Hint: busy.hint})
 		return
 	}
 	reply(w, http.StatusConflict, Error{Error: err.Error()})
@@ -143,30 +153,4 @@ func reply(w http.ResponseWriter, code int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
 	_ = json.NewEncoder(w).Encode(v) // the peer may have hung up; nobody else to tell
-}
-
-// logs takes the connection over: the daemon hands the kernel the log file and
-// the socket, and never holds a byte of an agent's output itself.
-func logs(d Daemon, w http.ResponseWriter, r *http.Request) {
-	send, err := d.Logs(r.PathValue("name"), r.URL.Query().Get("follow") == "true")
-	if err != nil {
-		fail(w, err)
-		return
-	}
-	conn, _, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		fail(w, fmt.Errorf("cannot send logs: %w", err))
-		return
-	}
-	defer conn.Close()
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	go func() { // the peer sends nothing more: the first read returns when it hangs up
-		_, _ = conn.Read(make([]byte, 1))
-		cancel()
-	}()
-	_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n")
-	if err := send(ctx, conn.(*net.UnixConn)); err != nil && ctx.Err() == nil {
-		_, _ = fmt.Fprintf(conn, "agent-launcher: %v\n", err)
-	}
 }
