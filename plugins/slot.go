@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // slot is the place of one plugin: at most one process at a time.
@@ -150,6 +152,9 @@ func (h *Host) start(name string) (*instance, error) {
 	defer cancel()
 	if err := inst.connect(ctx); err != nil {
 		expired, exit := ctx.Err(), inst.proc.exitByItself()
+		if code := status.Code(err); expired == nil && (code == codes.DeadlineExceeded || code == codes.Canceled) {
+			expired = context.DeadlineExceeded // the plugin's clock may be first
+		}
 		inst.close()
 		return nil, h.startError(name, inst, err, expired, exit)
 	}
