@@ -91,3 +91,57 @@ func TestValidateAfterAnEdit(t *testing.T) {
 		}
 	}
 }
+
+// Whatever keyword a value breaks: the problem names the place and what the
+// schema wants, and quotes neither the value nor a key that looks like one.
+func TestFindingsQuoteNothing(t *testing.T) {
+	const value, key = "/hunter2/work", "ghp_16C7e42F292c6912E7710c838347Ae178B4a"
+	for _, c := range []struct{ schema, field string }{
+		{`{"pattern": "^[0-9]+$"}`, ""}, {`{"enum": ["a", "b"]}`, ""}, {`{"const": "a"}`, ""}, {`{"type": "integer"}`, ""},
+		{`{"minLength": 99}`, ""}, {`{"maxLength": 1}`, ""}, {`{"format": "ipv4"}`, ""}, {`{"format": "uri"}`, ""}, {`{"format": "regex"}`, `"(/hunter2/work"`},
+		{`{"not": {"type": "string"}}`, ""}, {`{"oneOf": [{"type": "string"}, {"minLength": 1}]}`, ""}, {`{"anyOf": [{"type": "number"}]}`, ""},
+		{`{"allOf": [{"const": 1}, {"pattern": "^x"}]}`, ""}, {`{"if": {"type": "string"}, "then": {"const": 1}}`, ""}, {`false`, ""}, {`{"$ref": "#/properties/n"}`, ""},
+		{`{"contentEncoding": "base64"}`, ""}, {`{"contentMediaType": "application/json"}`, ""},
+		{`{"minimum": 1e9}`, `31337123`}, {`{"maximum": 1}`, `31337123`}, {`{"multipleOf": 2}`, `31337123`},
+		{`{"items": {"const": 1}}`, `["/hunter2/work"]`}, {`{"uniqueItems": true}`, `["/hunter2/work", "/hunter2/work"]`}, {`{"contains": {"const": 1}}`, `["/hunter2/work"]`},
+		{`{"minItems": 3}`, `["/hunter2/work"]`}, {`{"prefixItems": [true], "items": false}`, `["", "/hunter2/work"]`},
+		{`{"additionalProperties": false}`, `{"` + key + `": "/hunter2/work"}`}, {`{"additionalProperties": {"const": 1}}`, `{"` + key + `": "/hunter2/work"}`},
+		{`{"unevaluatedProperties": false}`, `{"` + key + `": 1}`}, {`{"propertyNames": {"maxLength": 3}}`, `{"` + key + `": 1}`}, {`{"propertyNames": {"pattern": "^x"}}`, `{"` + key + `": 1}`},
+		{`{"patternProperties": {"^ghp": {"type": "null"}}}`, `{"` + key + `": "/hunter2/work"}`}, {`{"maxProperties": 0}`, `{"` + key + `": 1}`},
+		{`{"required": ["a"]}`, `{"` + key + `": 1}`}, {`{"dependentSchemas": {"` + key + `": false}}`, `{"` + key + `": 1}`}, {`{"additionalProperties": {"required": ["a"]}}`, `{"` + key + `": {}}`},
+	} {
+		field := c.field
+		if field == "" {
+			field = `"` + value + `"`
+		}
+		a, err := LoadAgent(write(t, "a.json", head+`"adapterConfig": {"cwd": `+field+`}}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, draft := range []string{"2020-12/schema", "2019-09/schema"} {
+			schema := `{"$schema": "https://json-schema.org/draft/` + draft + `", "properties": {"cwd": ` + c.schema + `, "n": {"type": "number"}}}`
+			ps := ValidateAdapterConfig(a, []byte(schema))
+			if len(ps) == 0 && !strings.Contains(c.schema, "format") && !strings.Contains(c.schema, "content") && !strings.Contains(c.schema, "prefixItems") { // annotations, in some drafts
+				t.Errorf("%s: no problem", c.schema)
+			}
+			for _, p := range ps {
+				text := p.Error() + p.Hint
+				if text = strings.TrimPrefix(text, a.File); strings.Contains(text, "hunter2") || strings.Contains(text, "31337") || strings.Contains(text, key[:12]) || !strings.HasPrefix(p.Path, "$.adapterConfig.cwd") {
+					t.Errorf("%s: %v", c.schema, p)
+				}
+			}
+		}
+	}
+}
+
+func TestRandomLooking(t *testing.T) {
+	for key, want := range map[string]bool{
+		"command": false, "maxConcurrentRunsPerAgent": false, "ANTHROPIC_API_KEY": false, "AWS_S3_EC2_K8S_URL": false, "dangerouslyBypassApprovalsAndSandbox": false, "a1b2": false,
+		"VERY_LONG_NAME_OF_A_VARIABLE_FOR_GPT_4_AND_5": false, "OAUTH2_CLIENT_ID": false,
+		"ghp_16C7e42F292c6912E7710c838347Ae178B4a": true, "d41d8cd98f00b204e9800998ecf8427e": true, "Zk3xQ9vTb2Lm8RwY": true, "sk-ant-api03-R2D2x9Zq7LmPw": true,
+	} {
+		if randomLooking(key) != want {
+			t.Errorf("%s: %v", key, !want)
+		}
+	}
+}

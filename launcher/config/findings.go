@@ -34,6 +34,12 @@ func (f *findings) add(e *jsonschema.ValidationError) {
 		for _, name := range k.Properties {
 			f.unknown(n, name)
 		}
+	case *kind.PropertyNames: // its causes are at no place of the file
+		m := n.child(k.Property)
+		if m == nil {
+			m = n
+		}
+		f.d.fault(m, "has a name that the adapter does not take")
 	case *kind.AnyOf, *kind.OneOf: // why each form does not match would be more puzzling than helpful
 		f.d.fault(n, "has none of the forms that the adapter takes, got %s", n.describe())
 	default:

@@ -37,19 +37,49 @@ func (n *node) path() string {
 }
 
 func segment(key string) string {
-	if len(key) <= 64 && regexp.MustCompile(`^[A-Za-z_$][A-Za-z0-9_]*$`).MatchString(key) {
+	if len(key) <= 64 && !randomLooking(key) && regexp.MustCompile(`^[A-Za-z_$][A-Za-z0-9_]*$`).MatchString(key) {
 		return "." + key
 	}
 	return "[" + quote(key) + "]"
 }
 
-// quote prints a key on one line. Of a long one only the beginning: it may be
-// a secret that was pasted in place of a name.
+// quote prints a key on one line. Of a long or random one only the beginning:
+// it may be a secret that was pasted in place of a name.
 func quote(key string) string {
-	if len(key) > 40 {
-		key = strings.ToValidUTF8(key[:12], "") + "..."
+	if len(key) > 40 || randomLooking(key) {
+		key = strings.ToValidUTF8(key[:4], "") + "..."
 	}
 	return strconv.Quote(key)
+}
+
+// randomLooking reports whether a key looks random: many digits, or letters and
+// digits that change their kind more often than any name does.
+func randomLooking(key string) bool {
+	digits, changes, last := 0, 0, byte(0)
+	for i := range len(key) {
+		kind := kindOf(key[i])
+		if kind == '0' {
+			digits++
+		}
+		if i > 0 && kind != last && kind != 0 && last != 0 {
+			changes++
+		}
+		last = kind
+	}
+	return len(key) >= 16 && digits >= 5 || len(key) >= 12 && 2*changes > len(key)
+}
+
+// kindOf is 0 for what stands between the words of a name.
+func kindOf(c byte) byte {
+	switch {
+	case '0' <= c && c <= '9':
+		return '0'
+	case 'A' <= c && c <= 'Z':
+		return 'A'
+	case 'a' <= c && c <= 'z':
+		return 'a'
+	}
+	return 0
 }
 
 // describe says what a value is without saying which.

@@ -61,6 +61,7 @@ func read(fields map[string]json.RawMessage, name, want string, v any) error {
 	return &adapter.Problem{Field: name, Message: "must be " + want}
 }
 
+// check quotes nothing: whatever stands in a field may be a secret.
 func (c *config) check() error {
 	var errs []error
 	problem := func(field, message, hint string) {
@@ -70,17 +71,17 @@ func (c *config) check() error {
 	case c.Command == "":
 		problem("command", "is missing", "name the program to run")
 	case strings.Contains(c.Command, "/") && !filepath.IsAbs(c.Command):
-		problem("command", fmt.Sprintf("%q is relative", c.Command),
+		problem("command", "is a relative path",
 			"give an absolute path, or a name without a slash to look it up in PATH")
 	case strings.ContainsAny(c.Command, " \t\n") && len(c.Args) == 0 && !filepath.IsAbs(c.Command):
-		problem("command", fmt.Sprintf("%q holds a space", c.Command),
+		problem("command", "holds a space",
 			"there is no shell: put the program into command and its arguments into args")
 	}
 	switch {
 	case c.Cwd == "":
 		problem("cwd", "is missing", "give the absolute path of the agent's working directory")
 	case !filepath.IsAbs(c.Cwd):
-		problem("cwd", fmt.Sprintf("%q is relative", c.Cwd), "give an absolute path")
+		problem("cwd", "is a relative path", "give an absolute path")
 	}
 	noNUL := func(field, value string) {
 		if strings.Contains(value, "\x00") {
