@@ -15,6 +15,12 @@ const (
 	outcomeError     = "error"     // the control plane failed
 )
 
+// DefaultKeepEvents is how many access events are kept of each host and outcome,
+// the newest: about 100 MB for a host that does its worst. They are bounded
+// apart, so that refusals, which a host can cause at will, push out no delivery,
+// the routine of unchanged bundles neither, and no host the events of another.
+const DefaultKeepEvents = 50_000
+
 // Numbers of events in one answer.
 const (
 	defaultEvents = 200

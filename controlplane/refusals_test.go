@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/agent-launcher/agent-launcher/controlplane"
 	"github.com/agent-launcher/agent-launcher/controlplane/controlplanetest"
 	"github.com/agent-launcher/agent-launcher/protocol"
 )
@@ -199,5 +200,24 @@ func TestForeignEvents(t *testing.T) {
 	}
 	if e := f.HostEvents(f.host)[0]; e.SecretID == nil || *e.SecretID != foreign || e.Outcome != "denied" {
 		t.Errorf("%+v", e)
+	}
+}
+
+// TestRefusalsPushOutNoDelivery: what a host was given stays on record, however
+// often it asks for what it may not have, and the record stays small.
+func TestRefusalsPushOutNoDelivery(t *testing.T) {
+	f := newFixture(t, func(o *controlplane.Options) { o.KeepEvents = 5 })
+	secret := f.CreateSecret(f.company, "A", "value-of-a")
+	agent := f.agent(t, map[string]any{"A": ref(secret)})
+	f.resolve(t, f.ask(agent))
+	for range 20 {
+		f.resolve(t, f.ask(agent, bind("B", secret, 0)))
+	}
+	outcomes := map[string]int{}
+	for _, e := range f.SecretEvents(secret) {
+		outcomes[e.Outcome]++
+	}
+	if outcomes["success"] != 1 || outcomes["denied"] != 5 || len(outcomes) != 2 {
+		t.Errorf("%v", outcomes)
 	}
 }

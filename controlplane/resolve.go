@@ -71,7 +71,7 @@ func (s *Server) record(ctx context.Context, hostID string, results []result) er
 				return err
 			}
 		}
-		return nil
+		return tx.BoundEvents(hostID, s.keepEvents)
 	})
 }
 

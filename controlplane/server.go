@@ -46,6 +46,9 @@ type Options struct {
 	MasterKeyFile string
 	// BundleTTL is the lifetime of bundles; 0 for DefaultBundleTTL.
 	BundleTTL time.Duration
+	// KeepEvents is how many access events are kept of each host and outcome; 0
+	// for DefaultKeepEvents.
+	KeepEvents int
 	// Log receives one line per request; nil for none.
 	Log *zap.Logger
 	// Now is the clock; nil for time.Now.
@@ -74,17 +77,22 @@ type Server struct {
 	now       func() time.Time
 	resolving chan struct{}
 	lock      *os.File
+
+	keepEvents int
 }
 
 // Open opens the data directory, which no other server may have open. On the
 // first start it makes master.key, signing.key and operator.token there.
 func Open(o Options) (*Server, error) {
-	s := &Server{ttl: o.BundleTTL, log: o.Log, now: o.Now, resolving: make(chan struct{}, maxResolving)}
+	s := &Server{ttl: o.BundleTTL, keepEvents: o.KeepEvents, log: o.Log, now: o.Now, resolving: make(chan struct{}, maxResolving)}
 	if s.ttl == 0 {
 		s.ttl = DefaultBundleTTL
 	}
 	if s.ttl < MinBundleTTL {
 		return nil, fmt.Errorf("cannot use a bundle TTL of %v: it must be at least %v", s.ttl, MinBundleTTL)
+	}
+	if s.keepEvents <= 0 {
+		s.keepEvents = DefaultKeepEvents
 	}
 	if s.log == nil {
 		s.log = zap.NewNop()

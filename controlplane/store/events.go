@@ -1,5 +1,7 @@
 package store
 
+import "errors"
+
 // Event is one access event: what a host was told about one ref of an agent,
 // or, with no secret, about the agent.
 type Event struct {
@@ -34,6 +36,24 @@ func (t *Tx) AddEvents(events []Event) error {
 		}
 	}
 	return nil
+}
+
+// BoundEvents removes the oldest events of a host beyond the newest keep of each
+// outcome.
+func (t *Tx) BoundEvents(hostID string, keep int) error {
+	type excess struct {
+		outcome string
+		n       int
+	}
+	over, err := many(t, func(s scanner) (excess, error) {
+		var e excess
+		err := s.Scan(&e.outcome, &e.n)
+		return e, err
+	}, "SELECT outcome, n - ? FROM event_counts WHERE host_id = ? AND n > ?", keep, hostID, keep)
+	for _, e := range over {
+		err = errors.Join(err, t.exec("DELETE FROM access_events WHERE id IN (SELECT id FROM access_events WHERE host_id = ? AND outcome = ? ORDER BY id LIMIT ?)", hostID, e.outcome, e.n))
+	}
+	return err
 }
 
 // SecretEvents reads the newest events of a secret within its company, newest
