@@ -71,8 +71,12 @@ func (r *Report) checkHost(cfg *config.Config) {
 // beside those it holds itself. check shows them, run refuses to start.
 func hostFiles(cfg *config.Config) []error {
 	var errs []error
+	var hostKey error
+	if cfg.HostKeyFile != "" { // else the keeper's unit has it
+		hostKey = secretFile("host key", cfg.HostKeyFile)
+	}
 	for _, err := range []error{
-		secretFile("host key", cfg.HostKeyFile),
+		hostKey,
 		secretFile("host token", cfg.ControlPlane.TokenFile),
 		fetch.CheckCA(cfg.ControlPlane.CAFile),
 		existing(cfg.StateDir),

@@ -19,6 +19,9 @@ func confine(p *Policy, at *Places, programs []string) (*confined, error) {
 		return nil, fmt.Errorf("the policy has no profile") // never off by forgetting it
 	}
 	e := enforce(p, landlockABI())
+	for _, name := range p.Limits.Cgroup() { // never accepted and ignored
+		e.Lost = append(e.Lost, "sandbox.limits."+name+" (cgroup)")
+	}
 	if err := e.refusal(p); err != nil {
 		return nil, err
 	}

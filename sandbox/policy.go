@@ -35,11 +35,32 @@ type Policy struct {
 	BestEffort bool // run although the kernel cannot enforce all of this
 }
 
-// Limits are resource limits, setrlimit(2); 0 keeps the launcher's.
+// Limits are resource limits; 0 keeps the launcher's. The first three are those
+// of setrlimit(2), the others need a cgroup.
 type Limits struct {
 	NoFile uint64 // open files
 	NProc  uint64 // processes and threads of the agent's user
 	FSize  uint64 // size of a file that it writes, bytes
+
+	Memory uint64  // of all its processes, bytes
+	Pids   uint64  // its processes and threads
+	CPU    float64 // processors that it may keep busy
+}
+
+// Cgroup names the limits that need a cgroup controller; each has the name of
+// its controller.
+func (l Limits) Cgroup() []string {
+	var names []string
+	if l.Memory > 0 {
+		names = append(names, "memory")
+	}
+	if l.Pids > 0 {
+		names = append(names, "pids")
+	}
+	if l.CPU > 0 {
+		names = append(names, "cpu")
+	}
+	return names
 }
 
 // Places are the directories of one launch that its policy speaks of.

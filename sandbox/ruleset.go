@@ -109,6 +109,9 @@ func apart(path string, at *Places) error {
 		return nil
 	}
 	for _, private := range at.Private {
+		if private == "" { // a file that the configuration leaves out
+			continue
+		}
 		private = real(private)
 		if inside(private, path) || inside(path, private) {
 			return fmt.Errorf("the sandbox would open %s to the agent, and with it the launcher's own %s: choose a directory apart from it", path, private)

@@ -100,8 +100,17 @@ func (r *reading) finish(d *document, n *node) {
 // Problem is a problem of the agent that another part of the daemon found, at
 // its place in the file: the value at the JSON path, or the nearest around it.
 func (a *Agent) Problem(path, message, hint string) Problem {
-	p := Problem{File: a.File, Line: 1, Col: 1, Path: path, Message: message, Hint: hint}
-	if d, n := open(a.File); n != nil {
+	return problemAt(a.File, path, message, hint)
+}
+
+// Problem is a problem of config.json that another part of the daemon found.
+func (c *Config) Problem(path, message, hint string) Problem {
+	return problemAt(c.Path, path, message, hint)
+}
+
+func problemAt(file, path, message, hint string) Problem {
+	p := Problem{File: file, Line: 1, Col: 1, Path: path, Message: message, Hint: hint}
+	if d, n := open(file); n != nil {
 		p.Line, p.Col = d.position(n.find(path).start)
 	}
 	return p

@@ -110,10 +110,10 @@ func TestAgentProblems(t *testing.T) {
 		{"not built", head + "\"adapterConfig\": {},\n\"lifecycle\": §\"service\", \"overlap\": §\"replace\",\n\"staleGraceSec\": §1}", []want{
 			{"$.lifecycle", "not built yet: lifecycle service | this version knows run"}, {"$.overlap", "not built yet: overlap replace"},
 			{"$.staleGraceSec", "not built yet"}}},
-		{"sandbox", head + "\"adapterConfig\": {},\n\"sandbox\": {\"profile\": §\"of\", \"read\": [§\"a\", \"/b\"],\n\"connectTcp\": [§0, 443, §70000], \"limits\": {\"memory\": §1, \"nproc\": §0, \"nofile\": §1.5},\n\"allowEnv\": [§\"a b\"], \"wrte\": §[], \"bindTcp\": §1}}", []want{
+		{"sandbox", head + "\"adapterConfig\": {},\n\"sandbox\": {\"profile\": §\"of\", \"read\": [§\"a\", \"/b\"],\n\"connectTcp\": [§0, 443, §70000], \"limits\": {\"memory\": §1, \"cpu\": §0, \"pids\": §0.5, \"nproc\": §0, \"nofile\": §1.5},\n\"allowEnv\": [§\"a b\"], \"wrte\": §[], \"bindTcp\": §1}}", []want{
 			{"$.sandbox.profile", "workspace or strict or off"}, {"$.sandbox.read[0]", "absolute"},
 			{"$.sandbox.connectTcp[0]", "port"}, {"$.sandbox.connectTcp[2]", "port"},
-			{"$.sandbox.limits.memory", "not built yet"}, {"$.sandbox.limits.nproc", "from 1"}, {"$.sandbox.limits.nofile", "whole number"},
+			{"$.sandbox.limits.memory", "from 1048576"}, {"$.sandbox.limits.cpu", "from 0.01 to 4096"}, {"$.sandbox.limits.pids", "whole number"}, {"$.sandbox.limits.nproc", "from 1"}, {"$.sandbox.limits.nofile", "whole number"},
 			{"$.sandbox.allowEnv[0]", "name of a variable"}, {"$.sandbox.wrte", "did you mean write?"}, {"$.sandbox.bindTcp", "an array of ports"}}},
 		{"neither now nor later", head + `"adapterConfig": {}, "lifecycle": §"hunter2", "overlap": §"x"}`, []want{
 			{"$.lifecycle", "must be run, got a string of length 7"}, {"$.overlap", "must be skip"}}},
@@ -131,6 +131,13 @@ func TestAgentProblems(t *testing.T) {
 			_, err := LoadAgent(write(t, "a.json", c.text))
 			compare(t, c.text, err, c.want)
 		})
+	}
+}
+
+func TestLimits(t *testing.T) {
+	a, err := LoadAgent(write(t, "a.json", head+`"adapterConfig": {}, "sandbox": {"limits": {"nofile": 64, "memory": 536870912, "pids": 50, "cpu": 0.5}}}`))
+	if err != nil || a.Sandbox.Limits != (sandbox.Limits{NoFile: 64, Memory: 512 << 20, Pids: 50, CPU: 0.5}) {
+		t.Errorf("%+v, %v", a, err)
 	}
 }
 

@@ -13,11 +13,13 @@ import (
 type Config struct {
 	Path         string // of the file itself
 	ControlPlane ControlPlane
-	HostKeyFile  string // never opened here
+	HostKeyFile  string // never opened here; empty only if KeeperSocket is not
 	AdaptersDir  string
 	PluginsDir   string
 	StateDir     string
-	Socket       string // at most 107 bytes
+	Socket       string    // at most 107 bytes
+	KeeperSocket string    // at most 107 bytes; empty: the daemon starts a keeper itself
+	UIDRange     *UIDRange // nil: agents without a user share the daemon's uid
 	Heartbeat    struct {
 		Interval time.Duration // 1 s to 24 h
 		Jitter   float64       // share of the interval, 0 to 0.5
@@ -47,6 +49,9 @@ func Load(path string) (*Config, error) {
 	}
 	c := &Config{Path: abs}
 	d.read(n, configShape(c), nil)
+	if n.byName["hostKeyFile"] == nil && n.byName["keeperSocket"] == nil {
+		d.missing(n, "hostKeyFile", "The host's private key, which only a keeper that has its own (keeperSocket) makes needless.")
+	}
 	if d.errors > 0 {
 		return nil, d.all()
 	}
@@ -61,14 +66,14 @@ func configShape(c *Config) []field {
 	return []field{
 		schemaField(),
 		{name: "controlPlane", typ: "object", required: true, doc: "Where bundles come from.", sub: planeShape(&c.ControlPlane)},
-		secretFile(field{name: "hostKeyFile", required: true, doc: "The host's private key as keygen writes it, or credential:NAME. The daemon never reads it."}, &c.HostKeyFile),
+		secretFile(field{name: "hostKeyFile", doc: "The host's private key as keygen writes it, or credential:NAME. The daemon never reads it. May be left out only with keeperSocket, for a keeper that was started with its own."}, &c.HostKeyFile),
 		path(field{name: "adaptersDir", doc: "Directory of adapter files, one NAME.json for each agent."}, &c.AdaptersDir),
 		path(field{name: "pluginsDir", doc: "Directory of adapter plugins, executables named after the adapter type."}, &c.PluginsDir),
 		path(field{name: "stateDir", doc: "Directory of run records, logs and the agents' private directories."}, &c.StateDir),
 		socket(field{name: "socket", doc: "The control socket."}, &c.Socket),
 		{name: "heartbeat", typ: "object", doc: "How often agents are started.", sub: heartbeatShape(c)},
-		notBuilt("keeperSocket", "the keeper", "remove it: the daemon starts the stage itself"),
-		notBuilt("uidRange", "a uid for each agent", "set user in the adapter file instead"),
+		socket(field{name: "keeperSocket", doc: "The socket of a keeper that a unit starts. Left out: the daemon starts one itself, with its own uid."}, &c.KeeperSocket),
+		uidRange(field{name: "uidRange", doc: "First and last uid of a range for agents without a user: each gets one of its own, for good, and the last is the masker's. Needs the privilege to switch users."}, &c.UIDRange),
 	}
 }
 

@@ -82,7 +82,7 @@ func TestConfigProblems(t *testing.T) {
 		name, text string
 		want       []want
 	}{
-		{"nothing", "§§{}", []want{{"$.controlPlane", "is missing: where bundles come from"}, {"$.hostKeyFile", "is missing"}}},
+		{"nothing", "§§{}", []want{{"$.controlPlane", "is missing: where bundles come from"}, {"$.hostKeyFile", "is missing: the host's private key, which only a keeper"}}},
 		{"an empty control plane", `{"hostKeyFile": "k", "controlPlane": §§§§§{}}`, []want{{"$.controlPlane.source", "is missing"},
 			{"$.controlPlane.url", "is missing"}, {"$.controlPlane.hostId", "is missing"}, {"$.controlPlane.tokenFile", "is missing"},
 			{"$.controlPlane.signingKey", "is missing"}}},
@@ -102,8 +102,8 @@ func TestConfigProblems(t *testing.T) {
 		{"huge numbers", "{" + plane + ",\"hostKeyFile\": \"k\", \"heartbeat\": {\"intervalSec\": §1e999, \"jitter\": §1234567890123}}", []want{
 			{"$.heartbeat.intervalSec", "got 1e999"}, {"$.heartbeat.jitter", "got a number of 13 characters"}}},
 		{"an object for a string", "{\"controlPlane\": §\"here\", \"hostKeyFile\": \"k\"}", []want{{"$.controlPlane", "must be an object, got a string of length 4"}}},
-		{"not built", "{" + plane + ",\n\"hostKeyFile\": \"k\", \"keeperSocket\": §\"s\",\n\"uidRange\": §null}", []want{
-			{"$.keeperSocket", "not built yet: the keeper"}, {"$.uidRange", "not built yet: a uid for each agent | set user"}}},
+		{"keeper socket", "{" + plane + ",\n\"keeperSocket\": §\"/" + strings.Repeat("s", 107) + "\", \"uidRange\": §null}", []want{
+			{"$.keeperSocket", "108 bytes: a unix socket takes at most 107"}, {"$.uidRange", "an array of two uids, got null"}}},
 		{"paths", "{" + plane + ", \"hostKeyFile\": §\"\", \"stateDir\": §\"a\\u0000b\", \"pluginsDir\": §\"credential:x\", \"socket\": §\"/" + strings.Repeat("s", 107) + "\"}", []want{
 			{"$.hostKeyFile", "must be a path, got a string of length 0"}, {"$.stateDir", "must be a path"},
 			{"$.pluginsDir", "hostKeyFile and tokenFile only"}, {"$.socket", "108 bytes: a unix socket takes at most 107"}}},

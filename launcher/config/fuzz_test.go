@@ -12,6 +12,8 @@ import (
 func FuzzLoad(f *testing.F) {
 	f.Add([]byte("{" + plane + `, "hostKeyFile": "k", "socket": "s", "heartbeat": {"intervalSec": 1.5, "jitter": 0}}`))
 	f.Add([]byte(`{"controlPlane": {"url": "http://[::1]:1", "tokenFile": "credential:x"}, "uidRange": [1], "a": {"b": [{}]}, "a": "\ud83d\ude00"}`))
+	f.Add([]byte("{" + plane + `, "keeperSocket": "/s", "uidRange": [1e3, 2.0, -1, 4294967293], "hostKeyFile": null}`))
+	f.Add([]byte("{" + plane + `, "keeperSocket": "/s", "uidRange": [61184, 65519]}`))
 	f.Add([]byte("\ufeff{}"))
 	fuzz(f, "config", func(_ *testing.T, file string) error {
 		_, err := Load(file)
@@ -23,6 +25,7 @@ func FuzzLoadAgent(f *testing.F) {
 	f.Add([]byte(pastedRecord))
 	f.Add([]byte(inEnv(`"A": {"type": "secret_ref"}, "B": {"type": "plain", "value": "\u0000"}, "C-": [1e9], "D": {"type": "oauth"}`)))
 	f.Add([]byte(head + `"adapterConfig": {"timeoutSec": "1", "x": [[{}]], "access.A": 1}, "lifecycle": "service", "sandbox": 1,,}`))
+	f.Add([]byte(head + `"adapterConfig": {}, "sandbox": {"limits": {"memory": 1048576, "pids": 1e2, "cpu": 1e-2, "nproc": null}}}`))
 	fuzz(f, "adapter", func(t *testing.T, file string) error {
 		a, err := LoadAgent(file)
 		if a != nil {

@@ -29,13 +29,13 @@ func sandboxShape(r *reading) []field {
 		flag(field{name: "userNamespaces", doc: "Whether the agent may make user namespaces, for programs with a sandbox of their own such as bubblewrap or Chromium."}, &p.UserNamespaces),
 		flag(field{name: "bestEffort", doc: "Whether the agent may run although this kernel cannot enforce all of this. The run's record names what is lost."}, &p.BestEffort),
 		allowEnv(r),
-		{name: "limits", typ: "object", doc: "Resource limits, setrlimit(2). Left out: the launcher's own.", sub: []field{
+		{name: "limits", typ: "object", doc: "Resource limits: setrlimit(2), and of a cgroup. Left out: the launcher's own.", sub: []field{
 			limit(field{name: "nofile", doc: "Open files."}, &p.Limits.NoFile, 16),
 			limit(field{name: "nproc", doc: "Processes and threads of the agent's user, counted over all its processes. Not enforced for root."}, &p.Limits.NProc, 1),
 			limit(field{name: "fsize", doc: "Size in bytes of a file that the agent writes."}, &p.Limits.FSize, 1),
-			notBuilt("memory", "it needs a cgroup for each agent", ""),
-			notBuilt("cpu", "it needs a cgroup for each agent", ""),
-			notBuilt("pids", "it needs a cgroup for each agent", "nproc counts the processes of a user"),
+			limit(field{name: "memory", doc: "Bytes of memory of all the agent's processes. Needs a cgroup."}, &p.Limits.Memory, 1<<20),
+			limit(field{name: "pids", doc: "Processes and threads of the agent alone. Needs a cgroup."}, &p.Limits.Pids, 1),
+			cores(field{name: "cpu", doc: "Processors that the agent may keep busy, such as 0.5. Needs a cgroup."}, &p.Limits.CPU),
 		}},
 	}
 }
@@ -90,6 +90,14 @@ func limit(f field, to *uint64, low uint64) field {
 		}
 		*to = v
 	}
+	return f
+}
+
+// cores is a share of processor time. The least is what the kernel takes: a
+// quota of 1 ms in a period of 100 ms (Documentation/admin-guide/cgroup-v2.rst).
+func cores(f field, to *float64) field {
+	f = number(f, to, bounds{low: 0.01, high: 4096})
+	delete(f.schema, "default")
 	return f
 }
 

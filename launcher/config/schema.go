@@ -14,6 +14,7 @@ func Schema(kind string) ([]byte, error) {
 	switch kind {
 	case "config":
 		s = objectSchema(configShape(&Config{}), false, false)
+		s["anyOf"] = []any{map[string]any{"required": []string{"hostKeyFile"}}, map[string]any{"required": []string{"keeperSocket"}}}
 	case "adapter":
 		s = objectSchema(agentShape(newReading(&Agent{})), false, true)
 	default:

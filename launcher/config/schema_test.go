@@ -90,7 +90,7 @@ func TestSchemasRefuse(t *testing.T) {
 			t.Errorf("LoadAgent accepts %s", text)
 		}
 	}
-	for _, more := range []string{`"x": 1`, `"uidRange": [1, 2]`, `"heartbeat": {"intervalSec": 0}`, `"heartbeat": {"jitter": "0"}`, `"stateDir": ""`, `"stateDir": null`} {
+	for _, more := range []string{`"x": 1`, `"uidRange": [0, 2]`, `"uidRange": [7]`, `"uidRange": [7, 4294967294]`, `"keeperSocket": ""`, `"heartbeat": {"intervalSec": 0}`, `"heartbeat": {"jitter": "0"}`, `"stateDir": ""`, `"stateDir": null`} {
 		text := "{" + plane + `, "hostKeyFile": "k", ` + more + "}"
 		if accepts(t, "config", []byte(text)) == nil {
 			t.Errorf("the schema accepts %s", more)
@@ -98,6 +98,10 @@ func TestSchemasRefuse(t *testing.T) {
 		if _, err := Load(write(t, "config.json", text)); err == nil {
 			t.Errorf("Load accepts %s", more)
 		}
+	}
+	text := "{" + plane + "}"
+	if accepts(t, "config", []byte(text)) == nil {
+		t.Error("the schema accepts a config without hostKeyFile and keeperSocket")
 	}
 }
 
