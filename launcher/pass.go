@@ -84,7 +84,7 @@ func (p *pass) resolve(ctx context.Context) (*protocol.Bundle, error) {
 // plan asks the adapter what to run and adds what every agent gets.
 func (p *pass) plan(ctx context.Context, runID string) (*sandbox.LaunchSpec, *sandbox.Policy, error) {
 	a := p.agent
-	user, err := account(a.User)
+	user, err := runAs(p.world.cfg, a)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -111,7 +111,7 @@ func (p *pass) plan(ctx context.Context, runID string) (*sandbox.LaunchSpec, *sa
 
 // private are the launcher's own files, which no agent's policy may open.
 func private(cfg *config.Config) []string {
-	return []string{cfg.Path, cfg.StateDir, cfg.AdaptersDir, cfg.HostKeyFile, cfg.ControlPlane.TokenFile, cfg.Socket}
+	return []string{cfg.Path, cfg.StateDir, cfg.AdaptersDir, cfg.HostKeyFile, cfg.ControlPlane.TokenFile, cfg.Socket, cfg.KeeperSocket}
 }
 
 // adopt puts the run on record, lets the waiting stage become the agent and

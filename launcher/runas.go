@@ -1,0 +1,77 @@
+package launcher
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/agent-launcher/agent-launcher/launcher/config"
+	"github.com/agent-launcher/agent-launcher/launcher/uids"
+	"github.com/agent-launcher/agent-launcher/sandbox"
+)
+
+// runAs is who an agent runs as: its user; else its own uid out of uidRange;
+// else, or without the privilege to switch, the launcher's own, which is nil.
+func runAs(cfg *config.Config, a *config.Agent) (*sandbox.User, error) {
+	if a.User != "" || cfg.UIDRange == nil || !maySwitch() {
+		return account(a.User)
+	}
+	table, err := openUIDs(cfg)
+	if err != nil {
+		return nil, err
+	}
+	uid, err := table.For(a.ID)
+	if err != nil {
+		return nil, outside(err, cfg, a)
+	}
+	return ownUser(uid), nil
+}
+
+// wouldRunAs is runAs without giving a uid: that of a first heartbeat is not
+// known before it. first says so, and then the user means nothing.
+func wouldRunAs(cfg *config.Config, a *config.Agent) (as *sandbox.User, first bool, err error) {
+	if a.User != "" || cfg.UIDRange == nil || !maySwitch() {
+		as, err = account(a.User)
+		return as, false, err
+	}
+	table, err := openUIDs(cfg)
+	if err != nil {
+		return nil, false, err
+	}
+	uid, known, err := table.Look(a.ID)
+	if err != nil {
+		return nil, false, outside(err, cfg, a)
+	}
+	return ownUser(uid), !known, nil
+}
+
+func openUIDs(cfg *config.Config) (*uids.Table, error) {
+	return uids.Open(filepath.Join(cfg.StateDir, "uids.json"), *cfg.UIDRange)
+}
+
+// maySwitch reports whether agents can run as other users.
+func maySwitch() bool { return os.Geteuid() == 0 }
+
+// ownUser is an agent's own uid with a group of the same number. It has no
+// account, so its name is made up.
+func ownUser(uid uint32) *sandbox.User {
+	return &sandbox.User{Name: fmt.Sprintf("agent-%d", uid), UID: uid, GID: uid}
+}
+
+// outside says what to do about a uid that the range holds no more: only a
+// person can decide what becomes of the files.
+func outside(err error, cfg *config.Config, a *config.Agent) error {
+	var o *uids.OutsideError
+	if !errors.As(err, &o) {
+		return err
+	}
+	return fmt.Errorf("%w, and its HOME %s belongs to that uid: let uidRange hold %d again, "+
+		"or remove that HOME and the agent's line in %s, and it gets a new uid", err, dirsOf(cfg.StateDir, a.Name).home, o.UID, o.File)
+}
+
+// dirsOf are an agent's private directories, which prepareDirs makes.
+func dirsOf(state, name string) dirs {
+	base := filepath.Join(state, "agents", name)
+	return dirs{home: filepath.Join(base, "home"), tmp: filepath.Join(base, "tmp")}
+}
