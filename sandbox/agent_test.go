@@ -13,6 +13,7 @@ const (
 	roleAgent    = "role-agent"    // prints what it is
 	roleStarter  = "role-starter"  // starts an agent, as a launcher of its own
 	roleAttacker = "role-attacker" // tries to look into a process
+	roleUser     = "role-user"     // uses paths and ports
 )
 
 // agentFacts is what an agent sees of itself.

@@ -18,10 +18,7 @@ func confine(p *Policy, at *Places, programs []string) (*confined, error) {
 	if p.Profile != ProfileWorkspace && p.Profile != ProfileStrict && p.Profile != ProfileOff {
 		return nil, fmt.Errorf("the policy has no profile") // never off by forgetting it
 	}
-	e := enforce(p, landlockABI())
-	for _, name := range p.Limits.Cgroup() { // never accepted and ignored
-		e.Lost = append(e.Lost, "sandbox.limits."+name+" (cgroup)")
-	}
+	e := enforcement(p)
 	if err := e.refusal(p); err != nil {
 		return nil, err
 	}
@@ -37,6 +34,15 @@ func confine(p *Policy, at *Places, programs []string) (*confined, error) {
 		c.ruleset, err = ruleset(p, &e, at, programs)
 	}
 	return c, err
+}
+
+// enforcement is what this host enforces of a policy.
+func enforcement(p *Policy) Enforcement {
+	e := enforce(p, landlockABI())
+	for _, name := range p.Limits.Cgroup() { // never accepted and ignored
+		e.Lost = append(e.Lost, "sandbox.limits."+name+" (cgroup)")
+	}
+	return e
 }
 
 func (c *confined) close() {

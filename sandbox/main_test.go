@@ -21,6 +21,8 @@ func TestMain(m *testing.M) {
 			os.Exit(beStarter())
 		case roleAttacker:
 			os.Exit(beAttacker(os.Args[2]))
+		case roleUser:
+			os.Exit(beUser(os.Args[2:]))
 		}
 	}
 	code := m.Run()

@@ -38,13 +38,13 @@ type Policy struct {
 // Limits are resource limits; 0 keeps the launcher's. The first three are those
 // of setrlimit(2), the others need a cgroup.
 type Limits struct {
-	NoFile uint64 // open files
-	NProc  uint64 // processes and threads of the agent's user
-	FSize  uint64 // size of a file that it writes, bytes
+	NoFile uint64 `json:"nofile,omitempty"` // open files
+	NProc  uint64 `json:"nproc,omitempty"`  // processes and threads of the agent's user
+	FSize  uint64 `json:"fsize,omitempty"`  // size of a file that it writes, bytes
 
-	Memory uint64  // of all its processes, bytes
-	Pids   uint64  // its processes and threads
-	CPU    float64 // processors that it may keep busy
+	Memory uint64  `json:"memory,omitempty"` // of all its processes, bytes
+	Pids   uint64  `json:"pids,omitempty"`   // its processes and threads
+	CPU    float64 `json:"cpu,omitempty"`    // processors that it may keep busy
 }
 
 // Cgroup names the limits that need a cgroup controller; each has the name of

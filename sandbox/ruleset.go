@@ -41,13 +41,13 @@ func ruleset(p *Policy, e *Enforcement, at *Places, programs []string) (*os.File
 }
 
 func fill(fd int, p *Policy, e *Enforcement, at *Places, programs []string) error {
-	for _, r := range append(systemRules[:], programRules(programs)...) {
-		if err := addPath(fd, r, e.FS); err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, os.ErrPermission) {
+	optional, required := rules(p, at, programs)
+	for _, r := range optional {
+		if err := addPath(fd, r, e.FS); err != nil && !leftOut(err) {
 			return err
 		}
 	}
-	own := append(ownRules(p, at), operatorRules(p)...)
-	for _, r := range own {
+	for _, r := range required {
 		if err := apart(r.path, at); err != nil {
 			return err
 		}
@@ -56,6 +56,17 @@ func fill(fd int, p *Policy, e *Enforcement, at *Places, programs []string) erro
 		}
 	}
 	return addPorts(fd, p, e)
+}
+
+// rules are all rules of a policy on paths. An optional one is left out where
+// there is no such path; one that is required and impossible fails the launch.
+func rules(p *Policy, at *Places, programs []string) (optional, required []rule) {
+	return append(systemRules[:], programRules(programs)...), append(ownRules(p, at), operatorRules(p)...)
+}
+
+// leftOut reports whether an optional rule is none for this reason.
+func leftOut(err error) bool {
+	return errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) || errors.Is(err, unix.ENOTDIR)
 }
 
 func operatorRules(p *Policy) []rule {
@@ -134,24 +145,39 @@ func inside(path, dir string) bool {
 }
 
 func addPath(fd int, r rule, handled uint64) error {
-	path, err := unix.Open(r.path, unix.O_PATH|unix.O_CLOEXEC, 0)
+	o, err := r.open(handled)
 	if err != nil {
-		return fmt.Errorf("cannot open %s (%s) for the sandbox: %w", r.path, r.why, err)
+		return err
 	}
-	defer unix.Close(path)
-	var st unix.Stat_t
-	if err := unix.Fstat(path, &st); err != nil {
-		return fmt.Errorf("cannot look at %s for the sandbox: %w", r.path, err)
-	}
-	rights := r.rights & handled
-	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
-		rights &= fileRights
-	}
-	attr := ll.PathBeneathAttr{AllowedAccess: rights, ParentFd: path}
+	defer unix.Close(o.fd)
+	attr := ll.PathBeneathAttr{AllowedAccess: o.rights, ParentFd: o.fd}
 	if err := ll.LandlockAddPathBeneathRule(fd, &attr, 0); err != nil {
 		return fmt.Errorf("cannot add %s (%s) to the sandbox: %w", r.path, r.why, err)
 	}
 	return nil
+}
+
+// opened is a rule as the kernel takes it: an inode, whatever its name, and the
+// rights on it and below it.
+type opened struct {
+	fd     int // O_PATH
+	stat   unix.Stat_t
+	rights uint64
+}
+
+func (r rule) open(handled uint64) (*opened, error) {
+	fd, err := unix.Open(r.path, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("cannot open %s (%s) for the sandbox: %w", r.path, r.why, err)
+	}
+	o := &opened{fd: fd, rights: r.rights & handled}
+	if err := unix.Fstat(fd, &o.stat); err != nil {
+		return nil, errors.Join(fmt.Errorf("cannot look at %s for the sandbox: %w", r.path, err), unix.Close(fd))
+	}
+	if o.stat.Mode&unix.S_IFMT != unix.S_IFDIR {
+		o.rights &= fileRights
+	}
+	return o, nil
 }
 
 func addPorts(fd int, p *Policy, e *Enforcement) error {
