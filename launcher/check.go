@@ -45,6 +45,7 @@ func Check(ctx context.Context, configPath string) *Report {
 	agents, problems := config.LoadAgents(cfg.AdaptersDir)
 	r.Agents, r.Problems = agents, problems
 	r.checkHost(cfg)
+	r.checkUsers(cfg)
 	r.checkAgents(ctx, cfg)
 	return r
 }

@@ -88,6 +88,7 @@ func checkCommand() *cobra.Command {
 				return exitError{code: exitConfig}
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "ok: %d agents; this kernel can enforce: %s\n", len(r.Agents), sandbox.Kernel())
+			fmt.Fprintf(cmd.OutOrStdout(), "agents run as: %s\n", r.Users())
 			return nil
 		},
 	}

@@ -82,7 +82,7 @@ func command() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	root.AddCommand(runCommand(), execCommand(), checkCommand(), statusCommand(), wakeCommand(), stopCommand(),
-		reloadCommand(), logsCommand(), keygenCommand(), schemaCommand())
+		reloadCommand(), logsCommand(), explainCommand(), keygenCommand(), schemaCommand())
 	return root
 }
 

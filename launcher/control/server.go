@@ -23,6 +23,9 @@ type Daemon interface {
 	// Stop ends the agent's run and holds the agent.
 	Stop(ctx context.Context, agent string) error
 	Reload() error
+	// Explain says what the agent may do, also with these subjects, and why it
+	// does not run.
+	Explain(ctx context.Context, agent string, about Subjects) (*Explanation, error)
 	// Logs finds the agent and returns a function that sends the output of its
 	// last finished run, then that of the current one, with follow until its
 	// end or that of ctx.
@@ -101,6 +104,7 @@ func newServer(d Daemon, socketGroup uint32, l limits) *http.Server {
 	handle("POST /v1/agents/{name}/stop", func(r *http.Request) (any, error) {
 		return struct{}{}, d.Stop(r.Context(), r.PathValue("name"))
 	})
+	handle("GET /v1/agents/{name}/explain", func(r *http.Request) (any, error) { return explain(d, r) })
 	handle("POST /v1/reload", func(*http.Request) (any, error) { return struct{}{}, d.Reload() })
 	mux.HandleFunc("GET /v1/agents/{name}/logs", func(w http.ResponseWriter, r *http.Request) { b.logs(d, w, r) })
 	return &http.Server{
