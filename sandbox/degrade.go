@@ -81,10 +81,10 @@ func (e *Enforcement) refusal(p *Policy) error {
 
 // String is the level as status shows it.
 func (e *Enforcement) level(p *Policy) string {
-	if p.Profile == ProfileOff {
-		return "off"
+	s := "off"
+	if p.Profile != ProfileOff {
+		s = fmt.Sprintf("%s: Landlock ABI %d, seccomp", p.Profile, e.ABI)
 	}
-	s := fmt.Sprintf("%s: Landlock ABI %d, seccomp", p.Profile, e.ABI)
 	if len(e.Lost) > 0 {
 		s += "; LOST: " + strings.Join(e.Lost, ", ")
 	}

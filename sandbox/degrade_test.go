@@ -57,6 +57,23 @@ func TestEnforce(t *testing.T) {
 	}
 }
 
+// A limit that nothing enforces is refused, whatever the profile, or named.
+func TestLimitsNeedCgroups(t *testing.T) {
+	for _, profile := range []Profile{ProfileOff, ProfileWorkspace} {
+		for name, limits := range map[string]Limits{"memory": {Memory: 1 << 20}, "pids": {Pids: 1}, "cpu": {CPU: 0.5}} {
+			p := &Policy{Profile: profile, Limits: limits, BestEffort: true}
+			e := enforcement(p)
+			if !strings.Contains(e.level(p), "sandbox.limits."+name+" (cgroup)") {
+				t.Errorf("%s is lost, and the level is %q", name, e.level(p))
+			}
+			p.BestEffort = false
+			if err := e.refusal(p); err == nil || !strings.Contains(err.Error(), "sandbox.limits."+name) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+}
+
 // The defaults give reasons, and no rule that writes but on devices.
 func TestSystemRules(t *testing.T) {
 	for _, r := range systemRules {

@@ -98,11 +98,14 @@ func programRules(programs []string) []rule {
 
 // interpreterOf reads the path after #!, execve(2).
 func interpreterOf(path string) string {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return ""
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() { // a FIFO would be waited for
+		return ""
+	}
 	line, _ := bufio.NewReaderSize(f, 256).ReadString('\n') // BINPRM_BUF_SIZE
 	rest, ok := strings.CutPrefix(line, "#!")
 	fields := strings.Fields(rest)
