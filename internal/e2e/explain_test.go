@@ -65,6 +65,12 @@ func TestExplain(t *testing.T) {
 			t.Errorf("%v: exit %d, %s", args, code, stderr)
 		}
 	}
+	for _, about := range []control.Subjects{{Paths: []string{"relative"}}, {Paths: []string{"/a\x00"}}, {Paths: []string{"/" + strings.Repeat("x", 4096)}},
+		{Paths: make([]string, 65)}, {Ports: []uint16{0}}} {
+		if x, err := control.NewClient(h.socket).Explain(t.Context(), "a", about); err == nil {
+			t.Errorf("%.100v: %+v", about, x)
+		}
+	}
 	if _, stderr, code := h.cli("explain", "nobody"); code != 1 || !strings.Contains(stderr, "no such agent") {
 		t.Errorf("exit %d, %s", code, stderr)
 	}

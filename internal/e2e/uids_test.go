@@ -1,0 +1,109 @@
+package e2e
+
+import (
+	"encoding/json"
+	"maps"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// configure changes keys of config.json.
+func (h *host) configure(keys map[string]any) {
+	h.t.Helper()
+	var config map[string]any
+	data, err := os.ReadFile(h.config)
+	must(h.t, err)
+	must(h.t, json.Unmarshal(data, &config))
+	maps.Copy(config, keys)
+	h.writeJSON("config.json", config)
+}
+
+// Each agent without a user has a uid of its own, for good; what it cannot have
+// is an error that says so.
+func TestUIDRange(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("switching users needs root")
+	}
+	const first = 3_000_000_000
+	h := newHost(t)
+	h.configure(map[string]any{"uidRange": []int{first, first + 2}})
+	for _, name := range []string{"a", "b", "c"} {
+		h.addAgent(name, agent{command: "sh", heartbeat: off, args: []string{"-c", `id -u; id -G; echo $USER; echo x > $HOME/x; cat ` + h.path("state/agents/a/home/x")}})
+	}
+	h.start()
+	expect := func(name string, says ...string) {
+		t.Helper()
+		if w := h.wake(name); w.Run == nil {
+			t.Fatalf("%+v", w.Heartbeat)
+		}
+		out, _, _ := h.cli("logs", name)
+		for _, s := range says {
+			if !strings.Contains(out, s) {
+				t.Errorf("%s: nothing of %q in %s", name, s, out)
+			}
+		}
+	}
+	refused := func(name string, says ...string) {
+		t.Helper()
+		w := h.wake(name)
+		for _, s := range says {
+			if w.Run != nil || !strings.Contains(w.Heartbeat.Error, s) {
+				t.Errorf("%s: nothing of %q in %+v", name, s, w.Heartbeat)
+			}
+		}
+	}
+	out, _, _ := h.cli("explain", "b")
+	if !strings.Contains(out, "a uid of its own out of uidRange, given at its first heartbeat") {
+		t.Errorf("explain: %s", out)
+	}
+	expect("a", "3000000000\n3000000000\nagent-3000000000\nx\n")
+	expect("b", "3000000001\n3000000001\n", "Permission denied")
+	refused("c", "uidRange is used up: 2 uids")
+	var st syscall.Stat_t
+	must(t, syscall.Stat(h.path("state/agents/b/home/x"), &st))
+	if st.Uid != first+1 || st.Gid != first+1 {
+		t.Errorf("b's file belongs to %d:%d", st.Uid, st.Gid)
+	}
+	out, _, _ = h.cli("explain", "b")
+	if !strings.Contains(out, "uid 3000000001, its own out of uidRange") {
+		t.Errorf("explain: %s", out)
+	}
+
+	h.configure(map[string]any{"uidRange": []int{first + 1, first + 9}})
+	h.cli("reload")
+	refused("a", "uid 3000000000, which is outside uidRange [3000000001, 3000000009]", h.path("state/agents/a/home"), "uids.json")
+	expect("b", "3000000001\n")
+	expect("c", "3000000002\n")
+
+	must(t, os.WriteFile(h.path("state/uids.json"), nil, 0o600))
+	refused("b", "uids.json: it is damaged")
+	if _, stderr, code := runCommand(t, exec.Command(h.bin.Launcher, "check", "--config", h.config)); code != 78 || !strings.Contains(stderr, "it is damaged") || !strings.Contains(stderr, "hint: it says which files") {
+		t.Errorf("check: %d %s", code, stderr)
+	}
+	h.stop()
+}
+
+// What check warns of refuses nothing.
+func TestCheckUsers(t *testing.T) {
+	h := newHost(t)
+	h.addAgent("a", agent{command: "true"})
+	h.addAgent("b", agent{command: "true"})
+	check := func(says ...string) {
+		t.Helper()
+		stdout, stderr, code := runCommand(t, exec.Command(h.bin.Launcher, "check", "--config", h.config))
+		for _, s := range says {
+			if code != 0 || !strings.Contains(stdout+stderr, s) {
+				t.Errorf("exit %d, nothing of %q in %s%s", code, s, stdout, stderr)
+			}
+		}
+	}
+	check("warning: $.uidRange: 2 agents share the launcher's uid", "agents run as: ")
+	h.configure(map[string]any{"uidRange": []int{1, 2}})
+	check("config.json:1:", "warning: $.uidRange: 2 agents, but only 1 uids for them")
+	if os.Geteuid() != 0 {
+		check("may not switch users: 2 agents share it")
+	}
+}
