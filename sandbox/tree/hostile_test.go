@@ -1,0 +1,147 @@
+package tree
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"syscall"
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestMain also makes the test binary the trees to be killed: argv[1] says which.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 2 {
+		switch os.Args[1] {
+		case "reaper":
+			os.Exit(beReaper(os.Args[2:], true))
+		case "hoarder": // never reaps
+			os.Exit(beReaper(os.Args[2:], false))
+		case "killer":
+			root, _ := strconv.Atoi(os.Args[2])
+			fmt.Println(Kill(root, nil))
+			os.Exit(0)
+		case "hostile":
+			beHostile(os.Args[2])
+		}
+	}
+	os.Exit(m.Run())
+}
+
+const ordinaryUID = 54321
+
+// beReaper stands for the keeper, or for an agent that leads a tree: a child
+// subreaper that forks no more.
+func beReaper(argv []string, reaps bool) int {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return 1
+	}
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	if err := cmd.Start(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	_ = os.Stdout.Close() // so that whoever waits for the tree's output sees its end
+	for reaps {
+		if _, err := unix.Wait4(-1, nil, 0, nil); err == unix.ECHILD {
+			break
+		}
+	}
+	_, _ = os.Stdin.Read(make([]byte, 1))
+	return 0
+}
+
+// limit leaves room for so many processes. As root it takes a uid that nobody
+// else has: the limit counts per user and does not hold for root.
+func limit() error {
+	n := uint64(800)
+	if os.Geteuid() == 0 {
+		n = 300
+		uid := 1<<20 + os.Getpid()
+		if err := syscall.Setresuid(uid, uid, uid); err != nil {
+			return err
+		}
+	}
+	return unix.Prlimit(0, unix.RLIMIT_NPROC, &unix.Rlimit{Cur: n, Max: n}, nil)
+}
+
+// fork is the bare system call: the child has this thread alone, so it may use
+// nothing but other bare calls.
+func fork() uintptr {
+	pid, _, errno := unix.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
+	if errno != 0 {
+		return ^uintptr(0)
+	}
+	return pid
+}
+
+func pause() {
+	for {
+		unix.RawSyscall6(unix.SYS_PPOLL, 0, 0, 0, 0, 0, 0)
+	}
+}
+
+// run is never where it was.
+func run() {
+	for {
+		if fork() != 0 {
+			unix.RawSyscall(unix.SYS_EXIT_GROUP, 0, 0, 0)
+		}
+		unix.RawSyscall(unix.SYS_SETSID, 0, 0, 0)
+	}
+}
+
+func bomb() {
+	for {
+		if fork() == 0 {
+			unix.RawSyscall(unix.SYS_SETSID, 0, 0, 0)
+		}
+	}
+}
+
+func beHostile(how string) {
+	if err := limit(); err != nil {
+		panic(err)
+	}
+	switch how {
+	case "runner":
+		fmt.Println("up")
+		run()
+	case "bomb":
+		fmt.Println("up")
+		bomb()
+	case "runner, bombed":
+		fmt.Println("up")
+		if fork() == 0 {
+			run()
+		}
+		bomb()
+	case "continuer": // wakes whoever was stopped
+		up := []byte("up\n")
+		for range 6 {
+			fork()
+		}
+		unix.RawSyscall(unix.SYS_WRITE, 1, uintptr(unsafe.Pointer(&up[0])), uintptr(len(up)))
+		for {
+			unix.RawSyscall(unix.SYS_KILL, 0, uintptr(unix.SIGCONT), 0)
+		}
+	case "headless": // a zombie by the looks of it
+		runtime.LockOSThread()
+		go func() {
+			fmt.Println("up")
+			if fork() == 0 {
+				pause()
+			}
+			pause()
+		}()
+		if unix.Gettid() != os.Getpid() {
+			panic("not the first thread")
+		}
+		unix.RawSyscall(unix.SYS_EXIT, 0, 0, 0)
+	}
+}
