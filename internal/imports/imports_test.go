@@ -36,7 +36,7 @@ var never = []struct {
 		[]string{"./launcher/...", "./fetch/...", "./sandbox/...", "./plugins/...", "./protocol/open"}},
 	{"third parties import the SDK without the daemon", []string{"./plugins/adapter/..."},
 		[]string{"./protocol/...", "./internal/...", "go.uber.org/zap/...", "github.com/spf13/cobra/...", "modernc.org/...", "github.com/fxamacker/cbor/...", "github.com/fsnotify/..."}},
-	{"the stage is small", []string{"./cmd/agent-launcher-stage", "./sandbox/stage/...", "./sandbox/tree"}, outside},
+	{"the stage is small", []string{"./cmd/agent-launcher-stage", "./sandbox/stage/...", "./sandbox/tree", "./sandbox/cgroup"}, outside},
 	{"opening needs no network and no signatures", []string{"./protocol/open"}, append([]string{"./protocol/seal", "./protocol/sign"}, outside...)},
 	{"a message is not a connection", []string{"./protocol"}, outside},
 	{"tests' tools stay in tests", []string{"./cmd/...", "./launcher/...", "./fetch/...", "./sandbox/...", "./plugins/...", "./protocol/...", "./controlplane"},
