@@ -26,6 +26,9 @@ func TestCommandLine(t *testing.T) {
 		{"keygen --out", 2, usage},
 		{"keygen --in file", 2, usage},
 		{"--help", 2, usage},
+		{"sweep", 2, usage},
+		{"sweep root:root", 2, ""},
+		{"sweep 1:1 extra", 2, usage},
 		{"stage", 125, ""}, // nobody listens: it has no status pipe
 	} {
 		var stdout, stderr bytes.Buffer
