@@ -9,6 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+var large = map[string]bool{"wide": true, "many in one": true, "deep": true}
+
 // hostileTrees are planted with the rights of the agent.
 var hostileTrees = map[string]func(g *ground) error{
 	"empty": func(*ground) error { return nil },
@@ -49,7 +51,7 @@ var hostileTrees = map[string]func(g *ground) error{
 	},
 	"wide": func(g *ground) error {
 		var errs []error
-		for i := range 2000 {
+		for i := range 200 * g.scale {
 			dir := fmt.Sprintf("%s/%d", g.dir, i)
 			errs = append(errs, os.MkdirAll(dir+"/x/y/z", 0o700), os.WriteFile(dir+"/x/f", nil, 0), os.WriteFile(dir+"f", nil, 0))
 		}
@@ -57,13 +59,13 @@ var hostileTrees = map[string]func(g *ground) error{
 	},
 	"many in one": func(g *ground) error {
 		errs := []error{os.MkdirAll(g.dir+"/a/b", 0o700)}
-		for i := range 20_000 {
+		for i := range 2000 * g.scale {
 			errs = append(errs, os.WriteFile(fmt.Sprintf("%s/a/b/%d", g.dir, i), nil, 0o600))
 		}
 		return first(errs...)
 	},
-	"deep":         func(g *ground) error { return deep(g, 20_000, 0o700) },
-	"deep, closed": func(g *ground) error { return deep(g, 500, 0) },
+	"deep":         func(g *ground) error { return deep(g, 2000*g.scale, 0o700) },
+	"deep, closed": func(g *ground) error { return deep(g, 100, 0) },
 }
 
 // deep makes a chain of directories that no path reaches.
