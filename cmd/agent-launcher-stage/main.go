@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/agent-launcher/agent-launcher/sandbox/masker"
 	"github.com/agent-launcher/agent-launcher/sandbox/stage"
 )
 
 const usage = `usage: agent-launcher-stage keygen --out FILE
        agent-launcher-stage stage            (started by the launcher alone)
        agent-launcher-stage sweep UID:GID    (started by the keeper alone)
+       agent-launcher-stage masker           (started by the keeper alone)
 `
 
 func main() { os.Exit(run(os.Args[1:])) }
@@ -23,6 +25,8 @@ func run(args []string) int {
 		stage.Main()
 	case len(args) == 2 && args[0] == "sweep":
 		return stage.Sweep(args[1])
+	case len(args) == 1 && args[0] == "masker":
+		masker.Main()
 	case len(args) == 3 && args[0] == "keygen" && args[1] == "--out":
 		public, err := stage.Keygen(args[2])
 		if err != nil {

@@ -30,6 +30,8 @@ func TestCommandLine(t *testing.T) {
 		{"sweep root:root", 2, ""},
 		{"sweep 1:1 extra", 2, usage},
 		{"stage", 125, ""}, // nobody listens: it has no status pipe
+		{"masker extra", 2, usage},
+		{"masker", 125, ""}, // there is no keeper
 	} {
 		var stdout, stderr bytes.Buffer
 		cmd := exec.Command(testbin.Build(t).Stage, strings.Fields(test.args)...)
@@ -98,7 +100,7 @@ func TestNeverImported(t *testing.T) {
 		t.Skip("needs the go command, to list imports")
 	}
 	const own = "github.com/agent-launcher/agent-launcher/"
-	ownAllowed := []string{"cmd/agent-launcher-stage", "internal/harden", "protocol", "protocol/open", "sandbox/stage", "sandbox/wire"}
+	ownAllowed := []string{"cmd/agent-launcher-stage", "internal/harden", "protocol", "protocol/open", "sandbox/masker", "sandbox/stage", "sandbox/wire"}
 	for _, path := range imports(t) {
 		if ours, ok := strings.CutPrefix(path, own); ok && !slices.Contains(ownAllowed, ours) {
 			t.Errorf("the stage imports %s of the daemon", ours)
