@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -27,10 +28,8 @@ func TestCopiesExactly(t *testing.T) {
 		o.take(t, c, 0, 0, 0)
 		piece := 1 + i*997
 		agents.Go(func() {
-			for rest := all; len(rest) > 0; {
-				n := min(piece, len(rest))
-				o.print(t, rest[:n])
-				rest = rest[n:]
+			for part := range slices.Chunk(all, piece) {
+				_, _ = o.w.Write(part)
 			}
 			_ = o.w.Close()
 		})
@@ -135,7 +134,6 @@ func TestSlowLog(t *testing.T) {
 	c := start(t)
 	data := random(1 << 20)
 	var agents sync.WaitGroup
-	defer agents.Wait()
 	readers := map[string]*os.File{}
 	for i := range 12 {
 		r, w := pipe(t)
@@ -144,9 +142,10 @@ func TestSlowLog(t *testing.T) {
 		if err := unix.SetNonblock(int(w.Fd()), i%2 == 0); err != nil { // Fd makes it blocking
 			t.Fatal(err)
 		}
+		_ = w.Close() // so that the masker has the only one, and its end is seen
 		readers[o.id] = r
 		agents.Go(func() {
-			o.print(t, data)
+			_, _ = o.w.Write(data)
 			_ = o.w.Close()
 		})
 	}
@@ -158,17 +157,11 @@ func TestSlowLog(t *testing.T) {
 
 	got := make([]byte, len(data))
 	for id, r := range readers {
-		for n := 0; n < len(got); {
-			k, err := r.Read(got[n:])
-			if err != nil {
-				t.Fatal(err)
-			}
-			n += k
-		}
-		if string(got) != string(data) {
-			t.Errorf("%s: another output", id)
+		if _, err := io.ReadFull(r, got); err != nil || !bytes.Equal(got, data) {
+			t.Fatalf("%s: %v, or another output", id, err)
 		}
 	}
+	agents.Wait()
 	for id, d := range done(t, c, len(readers)) {
 		want(t, d, wire.Done{Run: id, Kept: int64(len(data))})
 	}

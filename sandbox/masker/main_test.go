@@ -3,11 +3,13 @@ package masker_test
 import (
 	"bytes"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -113,10 +115,16 @@ func newOutputTo(t testing.TB, id string, log *os.File) *output {
 	return o
 }
 
+// pipe makes a pipe whose ends wait for a minute at most: a masker that died
+// is a failure, no test that hangs.
 func pipe(t testing.TB) (r, w *os.File) {
 	t.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {
+		t.Fatal(err)
+	}
+	limit := time.Now().Add(time.Minute)
+	if err := errors.Join(r.SetReadDeadline(limit), w.SetWriteDeadline(limit)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _, _ = r.Close(), w.Close() })
