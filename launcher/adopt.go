@@ -13,37 +13,50 @@ import (
 	"github.com/agent-launcher/agent-launcher/sandbox"
 )
 
-// adoptRuns takes over the runs that a killed daemon left behind: agents that
-// still run keep their deadline and can be stopped, and their loops wait for
-// them; the others are put on record as lost.
-func (d *Daemon) adoptRuns(ctx context.Context) {
+// adoptRuns takes over what an earlier daemon left with a keeper: the loops of
+// agents that run wait for them, ends that nobody saw are put on record. A
+// record whose run the keeper does not have is lost; a run without one never
+// got permission to start, or was given up with an earlier connection: it is
+// ended.
+func (d *Daemon) adoptRuns(ctx context.Context, k *sandbox.Keeper) {
+	left := map[string]*sandbox.Process{}
+	for _, p := range k.Left() {
+		left[p.Run] = p
+	}
 	records, err := d.store.Unfinished()
 	if err != nil {
 		d.log.Error("cannot read all runs of an earlier daemon", zap.Error(err))
 	}
 	for _, rec := range records {
-		if err := d.adoptRun(ctx, rec); err != nil {
+		switch err := d.adoptRun(ctx, rec, left[rec.RunID]); {
+		case err == nil:
+			delete(left, rec.RunID)
+		case !errors.Is(err, runs.ErrBusy): // else exec runs it, with a keeper of its own
 			d.log.Error("cannot adopt run", zap.String("agent", rec.Agent), zap.String("run", rec.RunID), zap.Error(err))
 		}
 	}
+	for _, p := range left {
+		d.log.Warn("ending a run that nobody watches", zap.String("run", p.Run), zap.Int("pid", p.PID))
+		d.background.Go(p.Cancel)
+	}
 }
 
-func (d *Daemon) adoptRun(ctx context.Context, rec runs.Record) error {
-	run, err := d.store.Resume(rec)
+func (d *Daemon) adoptRun(ctx context.Context, rec runs.Record, proc *sandbox.Process) error {
+	lock, err := d.store.Lock(rec.AgentID)
 	if err != nil {
 		return err
 	}
-	log := d.log.With(zap.String("agent", rec.Agent), zap.String("run", rec.RunID), zap.Int("pid", rec.PID))
-	proc, err := attach(rec)
-	if errors.Is(err, sandbox.ErrGone) {
-		finish(run, sandbox.Exit{}, runs.Lost, "it ended while no launcher watched")
-		log.Warn("run lost: it ended while no launcher watched")
-		return run.Close()
-	}
+	run, err := d.store.Resume(rec)
 	if err != nil {
-		return errors.Join(err, run.Close())
+		return errors.Join(err, lock.Close())
 	}
-	log.Info("run adopted from an earlier launcher; its further output is not kept")
+	log := d.log.With(zap.String("agent", rec.Agent), zap.String("run", rec.RunID), zap.Int("pid", rec.PID))
+	if proc == nil {
+		finish(run, sandbox.Exit{}, runs.Lost, "its keeper is gone, and it with it")
+		log.Warn("run lost: its keeper is gone")
+		return errors.Join(run.Close(), lock.Close())
+	}
+	log.Info("run adopted from an earlier launcher")
 	ctx, cancel := context.WithCancelCause(ctx)
 	adopted := &adoption{run: run, cancel: cancel, done: make(chan struct{})}
 	d.agents.adopt(rec.AgentID, adopted)
@@ -52,16 +65,26 @@ func (d *Daemon) adoptRun(ctx context.Context, rec runs.Record) error {
 		defer close(adopted.done)
 		defer release()
 		defer cancel(nil)
-		exit, reason := supervise(ctx, proc, rec.Deadline, time.Duration(rec.GraceSec*float64(time.Second)), func() {})
-		state := runs.Ended
-		if rec.State == runs.Starting && exit.Known && exit.Code == CannotStart {
-			state, reason = runs.Failed, "the earlier launcher ended before the agent started"
-		}
-		finish(run, exit, state, reason)
-		log.Info("adopted run ended", zap.Stringer("exit", exit), zap.String("reason", reason))
-		_ = run.Close()
+		defer func() { _ = errors.Join(run.Close(), lock.Close()) }()
+		d.seeOut(ctx, run, proc, log)
 	})
 	return nil
+}
+
+// seeOut stays with an adopted run to its end.
+func (d *Daemon) seeOut(ctx context.Context, run *runs.Run, proc *sandbox.Process, log *zap.Logger) {
+	grace := time.Duration(run.Record().GraceSec * float64(time.Second))
+	exit, reason, err := supervise(ctx, proc, grace, func() {})
+	if errors.Is(err, errLeaving) {
+		return
+	}
+	state := runs.Ended
+	if !exit.Began {
+		state, reason = runs.Failed, "the earlier launcher ended before the agent started"
+	}
+	finish(run, exit, state, reason)
+	proc.Forget()
+	log.Info("adopted run ended", zap.Stringer("exit", exit), zap.String("reason", reason))
 }
 
 // adoption is a run of an earlier daemon that still goes on.
@@ -69,17 +92,6 @@ type adoption struct {
 	run    *runs.Run
 	cancel context.CancelCauseFunc
 	done   chan struct{}
-}
-
-func attach(rec runs.Record) (*sandbox.Attached, error) {
-	boot, err := sandbox.BootID()
-	if err != nil {
-		return nil, err
-	}
-	if boot != rec.BootID { // pids of another boot mean nothing
-		return nil, sandbox.ErrGone
-	}
-	return sandbox.Attach(rec.PID, rec.PIDStart)
 }
 
 // adopt makes the agent of that id, once its loop starts, wait for the run: its

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"reflect"
 	"sync"
 	"time"
@@ -193,7 +192,7 @@ func (a *agent) waiting(forWhom string) {
 // outdated reports whether a heartbeat failed only because what it began with
 // was replaced: the agent's configuration or the daemon's.
 func (a *agent) outdated(p *pass, err error) bool {
-	return errors.Is(err, errSuperseded) || p.world != a.d.world.Load() && !errors.Is(err, errStopped) && !errors.Is(err, errStopping) && !errors.Is(err, errRetired)
+	return errors.Is(err, errSuperseded) || p.world != a.d.world.Load() && !errors.Is(err, errStopped) && !errors.Is(err, errStopping) && !errors.Is(err, errLeaving) && !errors.Is(err, errRetired)
 }
 
 // again puts a heartbeat back that started nothing: who woke the agent still
@@ -226,12 +225,9 @@ func (a *agent) begin(trigger Trigger, cancel context.CancelCauseFunc) (*pass, [
 	waiters := a.waiters
 	a.waiters = nil
 	return &pass{
-		world: a.d.world.Load(), store: a.d.store, agent: a.cfg, trigger: trigger,
+		world: a.d.world.Load(), keeper: a.d.keeper, store: a.d.store, agent: a.cfg, trigger: trigger,
 		state: a.setState,
 		begun: func(r *runs.Run) { a.mu.Lock(); a.run = r; a.mu.Unlock() },
-		output: func(pipe *os.File, run *runs.Run) output {
-			return runs.StartCapture(pipe, run.Log, runs.MaxLog)
-		},
 	}, waiters
 }
 
@@ -270,7 +266,7 @@ func (a *agent) report(hb *control.Heartbeat, rec *runs.Record, err error) {
 		log = log.With(zap.String("run", rec.RunID), zap.Int("pid", rec.PID), zap.Any("refs", rec.Refs), zap.Any("exitCode", rec.ExitCode))
 	}
 	switch {
-	case errors.Is(err, errStopped) || errors.Is(err, errStopping) || errors.Is(err, errSuperseded) || errors.Is(err, errRetired):
+	case errors.Is(err, errStopped) || errors.Is(err, errStopping) || errors.Is(err, errLeaving) || errors.Is(err, errSuperseded) || errors.Is(err, errRetired):
 		log.Info("heartbeat given up", zap.Error(err))
 	case err != nil:
 		log.Warn("heartbeat failed: nothing runs", zap.Error(err))

@@ -24,6 +24,7 @@ type Report struct {
 	Agents   []*config.Agent // the valid ones
 	Problems config.Problems // of files, each with its place; warnings among them
 	Host     []error         // what this host lacks
+	Enforces sandbox.Host    // what it can enforce; zero if that is unknown
 }
 
 // Failed reports whether a daemon would refuse something.
@@ -45,6 +46,7 @@ func Check(ctx context.Context, configPath string) *Report {
 	agents, problems := config.LoadAgents(cfg.AdaptersDir)
 	r.Agents, r.Problems = agents, problems
 	r.checkHost(cfg)
+	r.checkKeeper(cfg)
 	r.checkUsers(cfg)
 	r.checkAgents(ctx, cfg)
 	return r
@@ -120,6 +122,30 @@ func secretFile(what, path string) error {
 	return nil
 }
 
+// checkKeeper asks a keeper what it can enforce: the configured one, if no
+// daemon uses it, or one that is started for this.
+func (r *Report) checkKeeper(cfg *config.Config) {
+	if len(r.Host) > 0 { // without a key there is no keeper
+		return
+	}
+	link, end, err := temporaryKeeper(cfg.HostKeyFile, zap.NewNop())
+	if err == nil && cfg.KeeperSocket != "" {
+		link.own, link.socket = false, cfg.KeeperSocket
+	}
+	if err != nil {
+		r.Host = append(r.Host, err)
+		return
+	}
+	defer end()
+	k, err := link.get()
+	switch {
+	case err == nil:
+		r.Enforces = k.Host()
+	case !errors.Is(err, sandbox.ErrKeeperBusy):
+		r.Host = append(r.Host, err)
+	}
+}
+
 func (r *Report) checkAgents(ctx context.Context, cfg *config.Config) {
 	host, err := plugins.NewHost(plugins.Options{Dir: cfg.PluginsDir, Verify: trust.Check, Log: pluginLog(zap.NewNop())})
 	if err != nil {
@@ -128,7 +154,7 @@ func (r *Report) checkAgents(ctx context.Context, cfg *config.Config) {
 	}
 	defer host.Close()
 	for _, a := range r.Agents {
-		if _, err := account(a.User); err != nil {
+		if err := r.user(cfg, a); err != nil {
 			r.Problems = append(r.Problems, a.Problem("$.user", err.Error(), ""))
 		}
 		d, err := host.Describe(ctx, a.AdapterType)
@@ -138,4 +164,17 @@ func (r *Report) checkAgents(ctx context.Context, cfg *config.Config) {
 		}
 		r.Problems = append(r.Problems, config.ValidateAdapterConfig(a, d.Schema)...)
 	}
+}
+
+// user is why the agent cannot run as who it should.
+func (r *Report) user(cfg *config.Config, a *config.Agent) error {
+	if r.Enforces.Unknown() {
+		if a.User == "" {
+			return nil
+		}
+		_, err := sandbox.LookupUser(a.User)
+		return err
+	}
+	_, _, err := wouldRunAs(cfg, a, r.Enforces)
+	return err
 }

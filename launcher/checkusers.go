@@ -30,8 +30,8 @@ func (r *Report) checkUsers(cfg *config.Config) {
 		}
 		return
 	}
-	if !maySwitch() && cfg.KeeperSocket == "" {
-		warn(fmt.Sprintf("uid %d may not switch users: %d agents share it, and only Landlock separates them", os.Geteuid(), shared),
+	if h := r.Enforces; !h.Unknown() && !h.Switch {
+		warn(fmt.Sprintf("the keeper runs as uid %d and may not switch users: %d agents share it, and only Landlock separates them", h.UID, shared),
 			"run the daemon or a keeper with that privilege")
 	}
 	if free := cfg.UIDRange.Agents(); shared > free {
@@ -76,16 +76,16 @@ func inRange(file string, uids *config.UIDRange) []string {
 	return names
 }
 
-// Users says who agents run as, as far as this process may decide it.
+// Users says who agents run as.
 func (r *Report) Users() string {
-	uids := r.Config.UIDRange
+	uids, h := r.Config.UIDRange, r.Enforces
 	switch {
-	case uids != nil && maySwitch():
+	case !h.Unknown() && !h.Switch:
+		return fmt.Sprintf("uid %d, which may not switch users", h.UID)
+	case uids != nil:
 		return fmt.Sprintf("their user, or each its own uid from %d to %d", uids.First, uids.Last-1)
-	case uids != nil && r.Config.KeeperSocket != "":
-		return fmt.Sprintf("their user, or each its own uid from %d to %d, if the keeper at %s may switch", uids.First, uids.Last-1, r.Config.KeeperSocket)
-	case maySwitch():
-		return fmt.Sprintf("their user, or uid %d without capabilities", os.Geteuid())
+	case h.Unknown():
+		return "their user, or the keeper's"
 	}
-	return fmt.Sprintf("uid %d, which may not switch users", os.Geteuid())
+	return fmt.Sprintf("their user, or uid %d without capabilities", h.UID)
 }

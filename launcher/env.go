@@ -11,39 +11,28 @@ import (
 	"github.com/agent-launcher/agent-launcher/sandbox"
 )
 
-// dirs are an agent's private directories, below STATE/agents/NAME.
+// dirs are an agent's private directories, below STATE/agents/NAME. The keeper
+// makes them; tmp is one run's.
 type dirs struct{ home, tmp string }
 
-// prepareDirs makes the private HOME and an empty TMPDIR, both 0700 and owned
-// by the agent's user. They lie in a directory that the agent cannot write,
-// so it cannot replace them by links; RemoveAll does not follow those inside.
-func prepareDirs(state, name string, as *sandbox.User) (dirs, error) {
+func dirsOf(state, name, runID string) dirs {
 	base := filepath.Join(state, "agents", name)
-	d := dirs{home: filepath.Join(base, "home"), tmp: filepath.Join(base, "tmp")}
+	return dirs{home: filepath.Join(base, "home"), tmp: filepath.Join(base, "tmp", runID)}
+}
+
+// makeBase makes the directory in which the keeper makes them. Agents of other
+// users pass through it, whatever the daemon's umask is.
+func makeBase(state, name string) (string, error) {
+	base := filepath.Join(state, "agents", name)
 	if err := os.MkdirAll(base, 0o711); err != nil {
-		return d, fmt.Errorf("cannot make the agent's directories: %w", err)
+		return "", fmt.Errorf("cannot make the agent's directories: %w", err)
 	}
-	if err := os.RemoveAll(d.tmp); err != nil {
-		return d, fmt.Errorf("cannot empty the agent's TMPDIR: %w", err)
-	}
-	// Whatever the daemon's umask is, agents of other users pass through here.
 	for _, dir := range []string{filepath.Dir(base), base} {
 		if err := os.Chmod(dir, 0o711); err != nil {
-			return d, fmt.Errorf("cannot open the way to the agent's directories: %w", err)
+			return "", fmt.Errorf("cannot open the way to the agent's directories: %w", err)
 		}
 	}
-	for _, dir := range []string{d.home, d.tmp} {
-		if err := os.Mkdir(dir, 0o700); err != nil && !os.IsExist(err) {
-			return d, fmt.Errorf("cannot make the agent's directories: %w", err)
-		}
-		if as == nil {
-			continue
-		}
-		if err := os.Lchown(dir, int(as.UID), int(as.GID)); err != nil {
-			return d, fmt.Errorf("cannot give the agent its directories: %w", err)
-		}
-	}
-	return d, nil
+	return base, nil
 }
 
 // basicEnv is what every agent starts with; the plan's variables come on top.
@@ -72,12 +61,4 @@ func userName(as *sandbox.User) string {
 		return u.Username
 	}
 	return strconv.Itoa(os.Geteuid()) // a uid without an account is common in containers
-}
-
-// account is the user of an agent, nil for the launcher's own.
-func account(name string) (*sandbox.User, error) {
-	if name == "" {
-		return nil, nil
-	}
-	return sandbox.LookupUser(name)
 }

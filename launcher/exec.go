@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -47,14 +46,58 @@ func Exec(ctx context.Context, configPath, name string, log *zap.Logger) (int, e
 		return CannotStart, err
 	}
 	defer w.close()
+	keeper, done, err := execKeeper(cfg, store, name, log)
+	if err != nil {
+		return CannotStart, err
+	}
+	defer done()
 	p := &pass{
-		world: w, store: store, agent: a, trigger: TriggerRequest, patience: execPatience,
+		world: w, keeper: keeper, store: store, agent: a, trigger: TriggerRequest, patience: execPatience,
 		state:  func(string) {},
 		begun:  func(*runs.Run) {},
-		output: func(pipe *os.File, _ *runs.Run) output { return copyOutput(pipe, os.Stdout) },
+		output: os.Stdout,
 	}
 	rec, err := p.do(ctx)
 	return exitCode(rec, err)
+}
+
+// execKeeper is a keeper for exec alone, since the daemon's serves one launcher
+// at a time. Where the host key is the configured keeper's alone, exec uses that
+// one, which is free as long as no daemon runs.
+func execKeeper(cfg *config.Config, store *runs.Store, name string, log *zap.Logger) (*keeperLink, func(), error) {
+	usual, err := newKeeperLink(cfg, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := leftAlone(usual.socket, store, name); err != nil {
+		return nil, nil, err
+	}
+	if cfg.HostKeyFile == "" {
+		return usual, func() { usual.close(false) }, nil
+	}
+	return temporaryKeeper(cfg.HostKeyFile, log)
+}
+
+// leftAlone refuses an agent whose run a daemon has left with its keeper. While
+// a daemon runs, its keeper does not answer us, and the agent's lock says more.
+func leftAlone(socket string, store *runs.Store, name string) error {
+	k, err := sandbox.Dial(socket)
+	if err != nil {
+		return nil
+	}
+	defer k.Close()
+	records, err := store.List(name)
+	if err != nil {
+		return err
+	}
+	for _, p := range k.Left() {
+		for _, rec := range records {
+			if rec.RunID == p.Run && !rec.State.Done() {
+				return fmt.Errorf("agent %s runs already: run %s, pid %d, was left by a daemon; start the daemon and stop it there", name, p.Run, p.PID)
+			}
+		}
+	}
+	return nil
 }
 
 func exitCode(rec *runs.Record, err error) (int, error) {
@@ -82,32 +125,4 @@ func ExitCode(rec *runs.Record) int {
 		return 1
 	}
 	return *rec.ExitCode
-}
-
-// copied is an agent's output on its way to a terminal or a pipe.
-type copied struct {
-	pipe *os.File
-	done chan struct{}
-	n    int64
-	err  error
-}
-
-func copyOutput(pipe *os.File, to io.Writer) *copied {
-	c := &copied{pipe: pipe, done: make(chan struct{})}
-	go func() {
-		defer close(c.done)
-		c.n, c.err = io.Copy(to, pipe)
-	}()
-	return c
-}
-
-// Stop gives what is left in the pipe a moment to come out: a process that
-// escaped the agent's group may hold it open for ever.
-func (c *copied) Stop() (int64, int64, error) {
-	_ = c.pipe.SetReadDeadline(time.Now().Add(time.Second))
-	<-c.done
-	if errors.Is(c.err, os.ErrDeadlineExceeded) {
-		c.err = nil
-	}
-	return c.n, 0, errors.Join(c.err, c.pipe.Close())
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -28,7 +27,7 @@ func (d *Daemon) Explain(ctx context.Context, name string, about control.Subject
 	status, cfg := a.status(), a.config()
 	plane := controlPlane(w)
 	x := &control.Explanation{Agent: name, File: cfg.File, NotRunning: whyNotRunning(&status, &plane), Verdicts: []sandbox.Verdict{}}
-	x.Policy, x.RunsAs = w.explain(ctx, cfg)
+	x.Policy, x.RunsAs = w.explain(ctx, cfg, d.host())
 	for _, path := range about.Paths {
 		x.Verdicts = append(x.Verdicts, x.Policy.Path(path))
 	}
@@ -50,10 +49,18 @@ func (d *Daemon) explainInvalid(w *world, name string) (*control.Explanation, er
 	return nil, fmt.Errorf("%w: %.70q", control.ErrNoAgent, name)
 }
 
-func (w *world) explain(ctx context.Context, a *config.Agent) (*sandbox.Explained, string) {
-	policy, dirs := a.Sandbox, dirsOf(w.cfg.StateDir, a.Name)
+// host is what the keeper can enforce, or what the kernel could with one.
+func (d *Daemon) host() sandbox.Host {
+	if k, err := d.keeper.state(); err == nil {
+		return k.Host()
+	}
+	return sandbox.KernelAlone()
+}
+
+func (w *world) explain(ctx context.Context, a *config.Agent, host sandbox.Host) (*sandbox.Explained, string) {
+	policy, dirs := a.Sandbox, dirsOf(w.cfg.StateDir, a.Name, "RUNID")
 	places := sandbox.Places{Home: dirs.home, Tmp: dirs.tmp, Private: private(w.cfg)}
-	user, runsAs, uerr := w.identity(a)
+	user, runsAs, uerr := w.identity(a, host)
 	policy.User = user
 	argv0, path := "", ""
 	plan, perr := w.plugins.Plan(ctx, a.AdapterType, adapter.PlanRequest{
@@ -69,7 +76,7 @@ func (w *world) explain(ctx context.Context, a *config.Agent) (*sandbox.Explaine
 			argv0 = plan.Argv[0]
 		}
 	}
-	x := sandbox.Explain(policy, places, argv0, path)
+	x := sandbox.Explain(policy, places, argv0, path, host)
 	for _, err := range []error{uerr, perr} {
 		if err != nil {
 			x.Problems = append(x.Problems, err.Error())
@@ -81,15 +88,15 @@ func (w *world) explain(ctx context.Context, a *config.Agent) (*sandbox.Explaine
 // nobodyYet stands for an agent's uid before it has one: no file is its own.
 const nobodyYet = math.MaxUint32 - 1
 
-func (w *world) identity(a *config.Agent) (*sandbox.User, string, error) {
-	user, first, err := wouldRunAs(w.cfg, a)
+func (w *world) identity(a *config.Agent, host sandbox.Host) (*sandbox.User, string, error) {
+	user, first, err := wouldRunAs(w.cfg, a, host)
 	switch {
 	case err != nil:
 		return nil, "nobody: that fails", err
 	case first:
 		return ownUser(nobodyYet), "a uid of its own out of uidRange, given at its first heartbeat", nil
 	case user == nil:
-		return nil, fmt.Sprintf("uid %d, the launcher's own, without capabilities: only Landlock separates the agents that share it", os.Geteuid()), nil
+		return nil, fmt.Sprintf("uid %d, the keeper's own, without capabilities: only Landlock separates the agents that share it", host.UID), nil
 	case a.User == "":
 		return user, fmt.Sprintf("uid %d, its own out of uidRange", user.UID), nil
 	}

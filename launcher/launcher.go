@@ -26,6 +26,7 @@ import (
 	"github.com/agent-launcher/agent-launcher/launcher/config"
 	"github.com/agent-launcher/agent-launcher/launcher/control"
 	"github.com/agent-launcher/agent-launcher/launcher/runs"
+	"github.com/agent-launcher/agent-launcher/sandbox"
 )
 
 // Daemon is one running agent-launcher.
@@ -38,6 +39,7 @@ type Daemon struct {
 	agents    *set
 	watcher   *watcher
 	world     atomic.Pointer[world]
+	keeper    *keeperLink
 
 	background sync.WaitGroup // adopted runs, and old worlds that close
 
@@ -46,9 +48,15 @@ type Daemon struct {
 	configErr string
 }
 
+// Signals are those that a daemon answers, beside the end of its context.
+type Signals struct {
+	Reload <-chan os.Signal // read the configuration again
+	Leave  <-chan os.Signal // exit, and leave the agents with the keeper to the next daemon
+}
+
 // Run is the whole life of the daemon. It returns when ctx has ended and every
-// agent has: the error is of the start, or nil.
-func Run(ctx context.Context, configPath, version string, log *zap.Logger, reload <-chan os.Signal) error {
+// agent has, or after Leave: the error is of the start, or nil.
+func Run(ctx context.Context, configPath, version string, log *zap.Logger, signals Signals) error {
 	if err := hardenProcess(); err != nil {
 		return err
 	}
@@ -74,7 +82,7 @@ func Run(ctx context.Context, configPath, version string, log *zap.Logger, reloa
 		return err
 	}
 	defer listener.Close()
-	return d.run(ctx, listener, reload)
+	return d.run(ctx, listener, signals)
 }
 
 func newDaemon(cfg *config.Config, version string, log *zap.Logger) (*Daemon, error) {
@@ -84,6 +92,9 @@ func newDaemon(cfg *config.Config, version string, log *zap.Logger) (*Daemon, er
 	}
 	d := &Daemon{log: log, version: version, startedAt: time.Now(), loadedAt: time.Now(), path: cfg.Path, store: store}
 	d.agents = newSet(d)
+	if d.keeper, err = newKeeperLink(cfg, log); err != nil {
+		return nil, err
+	}
 	w, err := newWorld(cfg, log)
 	if err != nil {
 		return nil, err
@@ -93,7 +104,7 @@ func newDaemon(cfg *config.Config, version string, log *zap.Logger) (*Daemon, er
 }
 
 // run is the main loop: everything that is not an agent's own.
-func (d *Daemon) run(ctx context.Context, listener net.Listener, reload <-chan os.Signal) error {
+func (d *Daemon) run(ctx context.Context, listener net.Listener, signals Signals) error {
 	agentsCtx, stopAgents := context.WithCancelCause(context.WithoutCancel(ctx))
 	d.agents.ctx = agentsCtx
 	watcher, err := newWatcher()
@@ -103,7 +114,10 @@ func (d *Daemon) run(ctx context.Context, listener net.Listener, reload <-chan o
 	}
 	d.watcher = watcher
 	defer watcher.close()
-	d.adoptRuns(agentsCtx)
+	d.keeper.found = func(k *sandbox.Keeper) { d.adoptRuns(agentsCtx, k) }
+	if _, err := d.keeper.get(); err != nil {
+		d.log.Error("no agent can start", zap.Error(err)) // every heartbeat tries again, and says so
+	}
 	d.scan(TriggerTimer)
 	d.agents.orphans()
 	// Not before: a reload or a wake must find the runs of an earlier daemon
@@ -119,20 +133,33 @@ func (d *Daemon) run(ctx context.Context, listener net.Listener, reload <-chan o
 		select {
 		case <-ctx.Done():
 			d.log.Info("stopping: ending all agents")
-			notify("STOPPING=1")
-			stopAgents(errStopping)
-			d.agents.wait()
-			d.background.Wait()
+			d.finish(stopAgents, errStopping)
+			return nil
+		case <-signals.Leave:
+			d.log.Info("leaving: agents run on with the keeper")
+			d.finish(stopAgents, errLeaving)
 			return nil
 		case <-watcher.changed:
 			d.scan(TriggerConfig)
-		case <-reload:
+		case <-signals.Reload:
 			_ = d.Reload() // logged and in the status
 		}
 	}
 }
 
-var errStopping = errors.New("the launcher is stopping")
+// finish ends every loop, and with it the agents, or leaves them.
+func (d *Daemon) finish(stopAgents context.CancelCauseFunc, why error) {
+	notify("STOPPING=1")
+	stopAgents(why)
+	d.agents.wait()
+	d.background.Wait()
+	d.keeper.close(why == errStopping)
+}
+
+var (
+	errStopping = errors.New("the launcher is stopping")
+	errLeaving  = errors.New("the launcher is leaving its agents to the next")
+)
 
 // hardenProcess keeps the host token and the plan of every agent out of cores and out
 // of the reach of neighbours of the same uid.

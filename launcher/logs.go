@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/agent-launcher/agent-launcher/launcher/control"
@@ -43,6 +44,9 @@ const followPause = 200 * time.Millisecond
 // send sends a log. While more says so it waits for the log to grow.
 func (d *Daemon) send(ctx context.Context, rec *runs.Record, to *control.Stream, more func() bool) error {
 	log, err := d.store.OpenLog(rec.Agent, rec.RunID)
+	if errors.Is(err, os.ErrNotExist) { // exec printed it to its terminal
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("cannot read log: %w", err)
 	}

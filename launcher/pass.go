@@ -33,30 +33,37 @@ const (
 // pass is one heartbeat of one agent.
 type pass struct {
 	world   *world
+	keeper  *keeperLink
 	store   *runs.Store
 	agent   *config.Agent
 	trigger Trigger
-	state   func(string)                              // told each control.State*
-	begun   func(*runs.Run)                           // told when the record is on disk
-	output  func(pipe *os.File, run *runs.Run) output // takes the agent's output
+	state   func(string)    // told each control.State*
+	begun   func(*runs.Run) // told when the record is on disk
+	output  *os.File        // takes the agent's output in place of a log; nil: the log
 
 	patience time.Duration // with the control plane; 0: until ctx ends
-}
-
-// output is an agent's output on its way; Stop is called once the agent is dead.
-type output interface {
-	Stop() (kept, lost int64, err error)
 }
 
 // do is the heartbeat: plan, resolve, start, supervise. A nil record means
 // that nothing was started, and the error says why.
 func (p *pass) do(ctx context.Context) (*runs.Record, error) {
+	keeper, err := p.keeper.get()
+	if err != nil {
+		return nil, err
+	}
+	// Not before: with the keeper come the runs that an earlier daemon left, and
+	// whoever adopts one holds its agent's lock.
+	lock, err := p.store.Lock(p.agent.ID)
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Close()
 	runID, err := uuid.NewV7()
 	if err != nil {
 		return nil, fmt.Errorf("cannot make a run id: %w", err)
 	}
 	p.state(control.StatePlanning)
-	spec, policy, err := p.plan(ctx, runID.String())
+	spec, policy, err := p.plan(ctx, runID.String(), keeper.Host())
 	if err != nil {
 		return nil, err
 	}
@@ -65,11 +72,11 @@ func (p *pass) do(ctx context.Context) (*runs.Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	proc, err := p.world.sandbox.Start(*spec, bundle, *policy)
+	run, proc, err := p.start(keeper, spec, bundle, policy)
 	if err != nil {
 		return nil, err
 	}
-	return p.adopt(ctx, runID.String(), proc, bundle)
+	return p.adopt(ctx, run, proc)
 }
 
 func (p *pass) resolve(ctx context.Context) (*protocol.Bundle, error) {
@@ -82,9 +89,9 @@ func (p *pass) resolve(ctx context.Context) (*protocol.Bundle, error) {
 }
 
 // plan asks the adapter what to run and adds what every agent gets.
-func (p *pass) plan(ctx context.Context, runID string) (*sandbox.LaunchSpec, *sandbox.Policy, error) {
+func (p *pass) plan(ctx context.Context, runID string, host sandbox.Host) (*sandbox.LaunchSpec, *sandbox.Policy, error) {
 	a := p.agent
-	user, err := runAs(p.world.cfg, a)
+	user, err := runAs(p.world.cfg, a, host)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -95,17 +102,19 @@ func (p *pass) plan(ctx context.Context, runID string) (*sandbox.LaunchSpec, *sa
 	if err != nil {
 		return nil, nil, err
 	}
-	dirs, err := prepareDirs(p.world.cfg.StateDir, a.Name, user)
+	base, err := makeBase(p.world.cfg.StateDir, a.Name)
 	if err != nil {
 		return nil, nil, err
 	}
+	dirs := dirsOf(p.world.cfg.StateDir, a.Name, runID)
 	env := basicEnv(p.world.cfg, a, user, dirs, runID)
 	maps.Copy(env, plan.Env) // the agent's own plain variables are among them
 	policy := a.Sandbox
 	policy.User = user
 	return &sandbox.LaunchSpec{
-		Agent: a.Name, Argv: plan.Argv, Dir: plan.Dir, Env: env, Stdin: plan.Stdin,
-		Places: sandbox.Places{Dir: plan.Dir, Home: dirs.home, Tmp: dirs.tmp, Private: private(p.world.cfg)},
+		Agent: a.Name, Run: runID, Argv: plan.Argv, Dir: plan.Dir, Env: env, Stdin: plan.Stdin,
+		Timeout: a.Timeout, Grace: a.Grace,
+		Places: sandbox.Places{Dir: plan.Dir, Home: dirs.home, Tmp: dirs.tmp, Base: base, Private: private(p.world.cfg)},
 	}, &policy, nil
 }
 
@@ -114,52 +123,68 @@ func private(cfg *config.Config) []string {
 	return []string{cfg.Path, cfg.StateDir, cfg.AdaptersDir, cfg.HostKeyFile, cfg.ControlPlane.TokenFile, cfg.Socket, cfg.KeeperSocket}
 }
 
-// adopt puts the run on record, lets the waiting stage become the agent and
-// stays with it to its end.
-func (p *pass) adopt(ctx context.Context, runID string, proc *sandbox.Process, bundle *protocol.Bundle) (*runs.Record, error) {
-	rec, err := p.record(runID, proc, bundle)
+// start makes the log, has the keeper fork the stage, and puts the run on
+// record: only then may the stage go on. Whatever fails leaves nothing behind.
+func (p *pass) start(k *sandbox.Keeper, spec *sandbox.LaunchSpec, bundle *protocol.Bundle, policy *sandbox.Policy) (*runs.Run, *sandbox.Process, error) {
+	if spec.Log = p.output; spec.Log == nil {
+		log, err := p.store.CreateLog(p.agent.Name, spec.Run)
+		if err != nil {
+			return nil, nil, err
+		}
+		defer log.Close()
+		spec.Log, spec.MaxLog = log, runs.MaxLog
+	}
+	proc, err := k.Start(*spec, bundle, *policy)
+	if err != nil {
+		p.store.RemoveLog(p.agent.Name, spec.Run)
+		return nil, nil, err
+	}
+	run, err := p.store.Begin(p.record(proc, bundle, policy))
 	if err != nil {
 		proc.Cancel()
-		return nil, err
+		p.store.RemoveLog(p.agent.Name, spec.Run)
+		return nil, nil, err
 	}
-	run, err := p.store.Begin(*rec)
-	if err != nil {
-		proc.Cancel()
-		return nil, err
-	}
+	return run, proc, nil
+}
+
+// adopt lets the waiting stage become the agent and stays with it to its end.
+func (p *pass) adopt(ctx context.Context, run *runs.Run, proc *sandbox.Process) (*runs.Record, error) {
 	defer run.Close()
 	p.begun(run)
-	out := p.output(proc.Output, run)
-	if err := proc.Release(); err != nil {
-		_, _, _ = out.Stop()
+	memory, err := proc.Release()
+	if err != nil {
 		return finish(run, sandbox.Exit{}, runs.Failed, err.Error()), err
 	}
 	p.state(control.StateRunning)
-	err = run.Update(func(r *runs.Record) { r.State, r.Memory = runs.Running, proc.Memory })
-	exit, reason := supervise(ctx, proc, rec.Deadline, p.agent.Grace, func() { p.state(control.StateStopping) })
-	if err != nil && reason == "" {
-		reason = err.Error()
-	}
-	return finishWithLog(run, exit, reason, out), nil
-}
-
-func (p *pass) record(runID string, proc *sandbox.Process, bundle *protocol.Bundle) (*runs.Record, error) {
-	boot, err := sandbox.BootID()
+	unwritten := run.Update(func(r *runs.Record) { r.State, r.Memory = runs.Running, memory })
+	exit, reason, err := supervise(ctx, proc, p.agent.Grace, func() { p.state(control.StateStopping) })
 	if err != nil {
 		return nil, err
 	}
+	if unwritten != nil && reason == "" {
+		reason = unwritten.Error()
+	}
+	rec := finish(run, exit, runs.Ended, reason)
+	proc.Forget()
+	return rec, nil
+}
+
+func (p *pass) record(proc *sandbox.Process, bundle *protocol.Bundle, policy *sandbox.Policy) runs.Record {
 	now := time.Now()
-	rec := &runs.Record{
-		RunID: runID, Agent: p.agent.Name, AgentID: p.agent.ID, CompanyID: p.agent.CompanyID,
+	rec := runs.Record{
+		RunID: proc.Run, Agent: p.agent.Name, AgentID: p.agent.ID, CompanyID: p.agent.CompanyID,
 		Trigger: string(p.trigger), State: runs.Starting, Refs: runs.Refs(bundle), BundleID: bundle.Meta.BundleID,
-		User: p.agent.User, PID: proc.PID, PIDStart: proc.Start, BootID: boot,
-		Sandbox: proc.Level, StartedAt: now, GraceSec: p.agent.Grace.Seconds(),
+		PID: proc.PID, Sandbox: proc.Level, StartedAt: now, GraceSec: p.agent.Grace.Seconds(),
+	}
+	if policy.User != nil {
+		rec.User = policy.User.Name
 	}
 	if p.agent.Timeout > 0 {
 		deadline := now.Add(p.agent.Timeout)
 		rec.Deadline = &deadline
 	}
-	return rec, nil
+	return rec
 }
 
 func secretNames(bindings []protocol.Binding) []string {

@@ -80,5 +80,8 @@ func fixed(old, new *config.Config) error {
 	if old.Socket != new.Socket {
 		errs = append(errs, fmt.Errorf("socket changed from %s to %s: restart the daemon for that", old.Socket, new.Socket))
 	}
+	if old.HostKeyFile != new.HostKeyFile || old.KeeperSocket != new.KeeperSocket {
+		errs = append(errs, errors.New("hostKeyFile or keeperSocket changed: restart the daemon for that"))
+	}
 	return errors.Join(errs...)
 }

@@ -3,7 +3,6 @@ package launcher
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/agent-launcher/agent-launcher/launcher/config"
@@ -12,10 +11,13 @@ import (
 )
 
 // runAs is who an agent runs as: its user; else its own uid out of uidRange;
-// else, or without the privilege to switch, the launcher's own, which is nil.
-func runAs(cfg *config.Config, a *config.Agent) (*sandbox.User, error) {
-	if a.User != "" || cfg.UIDRange == nil || !maySwitch() {
-		return account(a.User)
+// else, or where the keeper may not switch, the keeper's own, which is nil.
+func runAs(cfg *config.Config, a *config.Agent, host sandbox.Host) (*sandbox.User, error) {
+	if a.User != "" {
+		return account(a.User, host)
+	}
+	if cfg.UIDRange == nil || !host.Switch {
+		return nil, nil
 	}
 	table, err := openUIDs(cfg)
 	if err != nil {
@@ -30,10 +32,13 @@ func runAs(cfg *config.Config, a *config.Agent) (*sandbox.User, error) {
 
 // wouldRunAs is runAs without giving a uid: that of a first heartbeat is not
 // known before it. first says so, and then the user means nothing.
-func wouldRunAs(cfg *config.Config, a *config.Agent) (as *sandbox.User, first bool, err error) {
-	if a.User != "" || cfg.UIDRange == nil || !maySwitch() {
-		as, err = account(a.User)
+func wouldRunAs(cfg *config.Config, a *config.Agent, host sandbox.Host) (as *sandbox.User, first bool, err error) {
+	if a.User != "" {
+		as, err = account(a.User, host)
 		return as, false, err
+	}
+	if cfg.UIDRange == nil || !host.Switch {
+		return nil, false, nil
 	}
 	table, err := openUIDs(cfg)
 	if err != nil {
@@ -50,8 +55,20 @@ func openUIDs(cfg *config.Config) (*uids.Table, error) {
 	return uids.Open(filepath.Join(cfg.StateDir, "uids.json"), *cfg.UIDRange)
 }
 
-// maySwitch reports whether agents can run as other users.
-func maySwitch() bool { return os.Geteuid() == 0 }
+// account is the user of that name, nil if it is the keeper's own anyway.
+func account(name string, host sandbox.Host) (*sandbox.User, error) {
+	u, err := sandbox.LookupUser(name)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case host.Switch:
+		return u, nil
+	case u.UID == host.UID:
+		return nil, nil
+	}
+	return nil, fmt.Errorf("cannot run as user %q: the keeper runs as uid %d and may not switch", name, host.UID)
+}
 
 // ownUser is an agent's own uid with a group of the same number. It has no
 // account, so its name is made up.
@@ -67,11 +84,5 @@ func outside(err error, cfg *config.Config, a *config.Agent) error {
 		return err
 	}
 	return fmt.Errorf("%w, and its HOME %s belongs to that uid: let uidRange hold %d again, "+
-		"or remove that HOME and the agent's line in %s, and it gets a new uid", err, dirsOf(cfg.StateDir, a.Name).home, o.UID, o.File)
-}
-
-// dirsOf are an agent's private directories, which prepareDirs makes.
-func dirsOf(state, name string) dirs {
-	base := filepath.Join(state, "agents", name)
-	return dirs{home: filepath.Join(base, "home"), tmp: filepath.Join(base, "tmp")}
+		"or remove that HOME and the agent's line in %s, and it gets a new uid", err, dirsOf(cfg.StateDir, a.Name, "").home, o.UID, o.File)
 }

@@ -1,16 +1,34 @@
 package launcher
 
 import (
+	"fmt"
 	"os"
 
+	"github.com/agent-launcher/agent-launcher/launcher/config"
 	"github.com/agent-launcher/agent-launcher/launcher/control"
+	"github.com/agent-launcher/agent-launcher/sandbox"
 )
 
-// notes say what this build does not protect, so that nobody has to find out.
-var notes = [...]string{
-	"agent output is not masked yet: a value that an agent prints is in its 0600 log file",
-	"cgroups are not built yet: a process that leaves its agent's process group outlives it",
-	"the keeper is not built yet: the launcher's uid can read the host key file, and a stop of the launcher ends its agents",
+// notes say what this build and this host do not protect, so that nobody has
+// to find out.
+func notes(k *control.Keeper, h sandbox.Host, cfg *config.Config) []string {
+	out := []string{"agent output is not masked yet: a value that an agent prints is in its 0600 log file"}
+	if !k.Separated {
+		out = append(out, "the keeper is not separated (no keeperSocket in the configuration): the launcher's uid can read the host key file")
+	}
+	if k.PID == 0 { // what follows is the keeper's to say
+		return out
+	}
+	if k.NoCgroup != "" {
+		out = append(out, "no cgroup for each agent: "+k.NoCgroup)
+	}
+	switch {
+	case !h.Switch:
+		out = append(out, fmt.Sprintf("the keeper may not switch users: all agents run as uid %d, and only Landlock separates them", h.UID))
+	case cfg.UIDRange == nil:
+		out = append(out, fmt.Sprintf("no uidRange in the configuration: agents without a user of their own run as uid %d, and only Landlock separates them", h.UID))
+	}
+	return out
 }
 
 // Status is the daemon at a glance.
@@ -20,10 +38,11 @@ func (d *Daemon) Status() *control.Status {
 	loaded := control.Config{File: d.path, LoadedAt: d.loadedAt, Error: d.configErr}
 	d.mu.Unlock()
 	agents, problems := d.agents.list()
+	keeper, host := d.keeperStatus()
 	s := &control.Status{
 		Version: d.version, PID: os.Getpid(), StartedAt: d.startedAt, Config: loaded,
-		ControlPlane: controlPlane(w), Plugins: []control.Plugin{}, Agents: []control.Agent{},
-		Problems: problems, Notes: notes[:],
+		ControlPlane: controlPlane(w), Keeper: *keeper, Plugins: []control.Plugin{}, Agents: []control.Agent{},
+		Problems: problems, Notes: notes(keeper, host, w.cfg),
 	}
 	types, err := w.plugins.Types()
 	if err != nil {
@@ -37,6 +56,18 @@ func (d *Daemon) Status() *control.Status {
 		s.Agents = append(s.Agents, a.status())
 	}
 	return s
+}
+
+func (d *Daemon) keeperStatus() (*control.Keeper, sandbox.Host) {
+	s := &control.Keeper{Socket: d.keeper.socket, Separated: !d.keeper.own}
+	k, err := d.keeper.state()
+	if err != nil {
+		s.Error = err.Error()
+		return s, sandbox.Host{}
+	}
+	h := k.Host()
+	s.PID, s.Enforces, s.Masker, s.NoCgroup = k.PID(), h.String(), k.Masker(), h.NoCgroup
+	return s, h
 }
 
 func controlPlane(w *world) control.ControlPlane {

@@ -13,46 +13,42 @@ import (
 	"github.com/agent-launcher/agent-launcher/sandbox"
 )
 
-// process is an agent that runs: our child, or one that an earlier daemon left.
-type process interface {
-	Signal(syscall.Signal)
-	Wait(context.Context) (sandbox.Exit, error)
-}
-
-// supervise waits for the agent's end. At its deadline, or when ctx ends, it
-// asks the agent's process group to end, and after grace kills it. The reason
-// is empty if the agent ended by itself.
-func supervise(ctx context.Context, p process, deadline *time.Time, grace time.Duration, stopping func()) (sandbox.Exit, string) {
-	wait, cancel := ctx, context.CancelFunc(func() {})
-	if deadline != nil {
-		wait, cancel = context.WithDeadlineCause(ctx, *deadline, errTimeout)
-	}
-	defer cancel()
-	exit, err := p.Wait(wait)
-	if err == nil {
-		return exit, ""
-	}
-	stopping()
-	reason := err.Error()
-	if cause := context.Cause(wait); cause != nil {
-		reason = cause.Error()
-	}
-	p.Signal(syscall.SIGTERM)
-	p.Signal(syscall.SIGCONT) // a stopped process would not see the SIGTERM
-	patience, cancelPatience := context.WithTimeout(context.Background(), grace)
-	defer cancelPatience()
-	if exit, err = p.Wait(patience); err == nil {
-		return exit, reason
-	}
-	p.Signal(syscall.SIGKILL)
-	exit, err = p.Wait(context.Background())
+// supervise waits for the agent's end. When ctx ends it has the keeper stop the
+// agent; the deadline is the keeper's own matter. It returns errLeaving at once
+// if this daemon leaves its agents to the next.
+func supervise(ctx context.Context, p *sandbox.Process, grace time.Duration, stopping func()) (sandbox.Exit, string, error) {
+	exit, err := p.Wait(ctx)
+	cause := error(nil)
 	if err != nil {
-		return exit, fmt.Sprintf("%s; %v", reason, err)
+		if cause = context.Cause(ctx); errors.Is(cause, errLeaving) {
+			return exit, "", errLeaving
+		}
+		stopping()
+		p.Stop()
+		if exit, err = p.Wait(context.Background()); err != nil {
+			return exit, "", err
+		}
 	}
-	return exit, fmt.Sprintf("%s; killed after %s of grace", reason, grace)
+	return exit, reason(&exit, cause, grace), nil
 }
 
-var errTimeout = errors.New("timed out: timeoutSec is over")
+// reason is why a run was ended; empty if it ended by itself.
+func reason(exit *sandbox.Exit, cause error, grace time.Duration) string {
+	why := exit.Why
+	if cause != nil && why != "" {
+		why = cause.Error()
+	}
+	if exit.Killed && why != "" {
+		why = fmt.Sprintf("%s; killed after %s of grace", why, grace)
+	}
+	if exit.LogError != nil {
+		if why != "" {
+			why += "; "
+		}
+		why += exit.LogError.Error()
+	}
+	return why
+}
 
 // finish completes the record. The record cannot be kept in memory only to be
 // lost: an error of the disk becomes part of what the caller sees.
@@ -60,6 +56,7 @@ func finish(run *runs.Run, exit sandbox.Exit, state runs.State, reason string) *
 	now := time.Now()
 	err := run.Update(func(r *runs.Record) {
 		r.State, r.EndedAt, r.Reason = state, &now, reason
+		r.LogBytes, r.LogLost = exit.LogBytes, exit.LogLost
 		if exit.Known && exit.Signal == 0 {
 			r.ExitCode = &exit.Code
 		}
@@ -80,14 +77,4 @@ func signalName(s syscall.Signal) string {
 		return name
 	}
 	return fmt.Sprintf("signal %d", int(s))
-}
-
-func finishWithLog(run *runs.Run, exit sandbox.Exit, reason string, out output) *runs.Record {
-	kept, lost, err := out.Stop()
-	if err != nil && reason == "" {
-		reason = err.Error()
-	}
-	// Not yet on disk: finish writes it all in one line.
-	run.SetLog(kept, lost)
-	return finish(run, exit, runs.Ended, reason)
 }

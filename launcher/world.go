@@ -10,7 +10,6 @@ import (
 	"github.com/agent-launcher/agent-launcher/internal/trust"
 	"github.com/agent-launcher/agent-launcher/launcher/config"
 	"github.com/agent-launcher/agent-launcher/plugins"
-	"github.com/agent-launcher/agent-launcher/sandbox"
 )
 
 // world is one loaded configuration and what was built from it. A reload
@@ -19,17 +18,9 @@ type world struct {
 	cfg     *config.Config
 	source  fetch.Source
 	plugins *plugins.Host
-	sandbox *sandbox.Sandbox
 }
 
 func newWorld(cfg *config.Config, log *zap.Logger) (*world, error) {
-	stage, err := sandbox.StagePath()
-	if err != nil {
-		return nil, err
-	}
-	if err := trust.Check(stage); err != nil {
-		return nil, err
-	}
 	source, err := fetch.NewSealed(fetch.Options{
 		URL:        cfg.ControlPlane.URL,
 		HostID:     cfg.ControlPlane.HostID,
@@ -46,7 +37,7 @@ func newWorld(cfg *config.Config, log *zap.Logger) (*world, error) {
 		source.Close()
 		return nil, err
 	}
-	return &world{cfg: cfg, source: source, plugins: host, sandbox: sandbox.New(stage, cfg.HostKeyFile)}, nil
+	return &world{cfg: cfg, source: source, plugins: host}, nil
 }
 
 func (w *world) close() {

@@ -18,7 +18,7 @@ func TestAdvice(t *testing.T) {
 	places := scenery(t, h)
 	at := func(name string) string { return filepath.Join(h.dir, name) }
 	policy := sandbox.Policy{Profile: sandbox.ProfileWorkspace, Read: []string{"/usr/share"}, ConnectTCP: []uint16{5432}}
-	x := sandbox.Explain(policy, places, "/bin/true", "")
+	x := sandbox.Explain(policy, places, "/bin/true", "", sandbox.KernelAlone())
 	for _, c := range []struct {
 		use, path string
 		add, why  string // an empty add: never
@@ -44,14 +44,14 @@ func TestAdvice(t *testing.T) {
 			t.Errorf("%s %s: %+v", c.use, c.path, u)
 		}
 		if c.add != "" {
-			if u := ask(t, sandbox.Explain(adding(t, policy, c.add), places, "/bin/true", ""), c.use, c.path); !u.Allowed && strings.Contains(u.Why, c.why) {
+			if u := ask(t, sandbox.Explain(adding(t, policy, c.add), places, "/bin/true", "", sandbox.KernelAlone()), c.use, c.path); !u.Allowed && strings.Contains(u.Why, c.why) {
 				t.Errorf("%s %s: %s does not help: %+v", c.use, c.path, c.add, u)
 			}
 		}
 	}
 	for path, problem := range map[string]string{at("nowhere"): "no such file", at("state/x"): "the launcher's own", "/": "the launcher's own"} {
 		policy.Write = []string{path}
-		if x := sandbox.Explain(policy, places, "", ""); !strings.Contains(strings.Join(x.Problems, "\n"), problem) {
+		if x := sandbox.Explain(policy, places, "", "", sandbox.KernelAlone()); !strings.Contains(strings.Join(x.Problems, "\n"), problem) {
 			t.Errorf("%s: %q", path, x.Problems)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/agent-launcher/agent-launcher/protocol"
 	"github.com/agent-launcher/agent-launcher/sandbox"
+	"github.com/agent-launcher/agent-launcher/sandbox/tree"
 )
 
 // variant is one way to get from values to an agent's main.
@@ -35,8 +37,9 @@ func BenchmarkLaunch(b *testing.B) {
 	one, twenty := benchSecrets(1), benchSecrets(20)
 	variants := []variant{
 		{"exec", func(b *testing.B) time.Duration { return osExec(b, child, one) }},
-		{"1", h.launcher(child, h.seal(b, one))},
-		{"20", h.launcher(child, h.seal(b, twenty))},
+		{"1", h.launcher(child, h.seal(b, one), unconfined())},
+		{"20", h.launcher(child, h.seal(b, twenty), unconfined())},
+		{"confined", h.launcher(child, h.seal(b, one), sandbox.Policy{Profile: sandbox.ProfileWorkspace})},
 	}
 	times := make([][]time.Duration, len(variants))
 	for b.Loop() {
@@ -51,7 +54,9 @@ func BenchmarkLaunch(b *testing.B) {
 	b.ReportMetric(median(0), "us/os-exec")
 	b.ReportMetric(median(1), "us/1-secret")
 	b.ReportMetric(median(2), "us/20-secrets")
+	b.ReportMetric(median(3), "us/1-confined")
 	b.ReportMetric(median(1)/median(0), "x-os-exec")
+	b.ReportMetric(median(3)/median(1), "x-off") // everything on, beside profile off
 	b.ReportMetric(median(2)/median(1), "x-1-secret")
 }
 
@@ -76,11 +81,13 @@ func compile(b *testing.B) string {
 	return path
 }
 
-func (h *host) launcher(child string, bundle *protocol.Bundle) func(*testing.B) time.Duration {
-	spec := sandbox.LaunchSpec{Agent: "bench", Argv: []string{child}, Dir: "/", Env: map[string]string{}}
+func (h *host) launcher(child string, bundle *protocol.Bundle, policy sandbox.Policy) func(*testing.B) time.Duration {
+	dir := filepath.Dir(child)
+	spec := sandbox.LaunchSpec{Agent: "bench", Argv: []string{child}, Dir: dir, Env: map[string]string{},
+		Places: sandbox.Places{Dir: dir, Home: dir, Tmp: dir}}
 	return func(b *testing.B) time.Duration {
 		began := monotonic(b)
-		p, err := h.Start(spec, bundle, unconfined())
+		p, err := h.Start(spec, bundle, policy)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -94,6 +101,7 @@ func (h *host) launcher(child string, bundle *protocol.Bundle) func(*testing.B) 
 		if _, err := p.Wait(context.Background()); err != nil {
 			b.Fatal(err)
 		}
+		p.Forget()
 		p.Output.Close()
 		return mainBegan(b, out) - began
 	}
@@ -143,11 +151,11 @@ func BenchmarkStageMemory(b *testing.B) {
 		{"1 MiB", mebibyte()},
 	} {
 		b.Run(test.name, func(b *testing.B) {
-			spec := encode(b, rawSpec(h.seal(b, test.secrets), nil))
+			spec := encode(b, rawSpec(h.seal(b, test.secrets)))
 			peak := 0.0
 			for b.Loop() {
 				r := h.startRaw(b, spec, true)
-				r.hold(b)
+				r.hold(b, nil)
 				peak = max(peak, r.peakRSS(b))
 				r.end()
 			}
@@ -162,4 +170,61 @@ func mebibyte() map[string]string {
 		out[fmt.Sprintf("BIG_%d", i)] = strings.Repeat("v", 1<<17-100)
 	}
 	return out
+}
+
+// BenchmarkKeeperMemory reports the resident sets of keeper and masker with a
+// hundred agents that run.
+func BenchmarkKeeperMemory(b *testing.B) {
+	if os.Geteuid() != 0 {
+		b.Skip("needs root, to see the keeper's children")
+	}
+	h := newHost(b)
+	for range 100 {
+		p, err := h.Start(command("/bin/sleep", "1000"), nil, unconfined())
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(p.Cancel)
+		if err := p.Release(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for b.Loop() {
+		_ = h.Host()
+	}
+	calm := time.NewTimer(2 * time.Second) // then the keeper has given back what the burst needed
+	<-calm.C
+	for name, pid := range map[string]int{"keeper": h.PID(), "masker": h.masker(b)} {
+		b.ReportMetric(rss(b, pid, "VmRSS"), "KiB-"+name)
+		b.ReportMetric(rss(b, pid, "RssAnon"), "KiB-anon-"+name) // the rest is the program's file, shared by both
+	}
+}
+
+// masker is the pid of the keeper's masker.
+func (h *host) masker(t testing.TB) int {
+	t.Helper()
+	below, err := tree.Below(h.PID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pid := range below {
+		if argv, err := os.ReadFile(procPath(pid, "cmdline")); err == nil && strings.HasPrefix(string(argv), "agent-launcher-stage\x00masker") {
+			return pid
+		}
+	}
+	t.Fatal("the keeper has no masker")
+	return 0
+}
+
+func rss(b *testing.B, pid int, field string) float64 {
+	b.Helper()
+	data, err := os.ReadFile(procPath(pid, "status"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	kb, err := strconv.ParseFloat(strings.TrimSuffix(procStatus(string(data))[field], " kB"), 64)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return kb
 }

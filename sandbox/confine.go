@@ -3,26 +3,33 @@ package sandbox
 import (
 	"fmt"
 	"os"
+	"strings"
+
+	"github.com/agent-launcher/agent-launcher/sandbox/wire"
 )
 
 // confined is a policy in the kernel's terms, for one launch.
 type confined struct {
+	user    *wire.User
 	ruleset *os.File // Landlock; nil: none
-	filter  []byte   // seccomp; nil: none
-	level   string   // for status
+	home    uint64   // Landlock rights on HOME and on TMPDIR, which the keeper makes
+	tmp     uint64
+	filter  []byte // seccomp; nil: none
+	limits  Limits // those that a cgroup enforces
+	level   string // for status
 }
 
 // confine prepares everything that the stage will only have to switch on. It
 // fails if the kernel cannot enforce what the policy asks for.
-func confine(p *Policy, at *Places, programs []string) (*confined, error) {
+func confine(p *Policy, at *Places, programs []string, h Host) (*confined, error) {
 	if p.Profile != ProfileWorkspace && p.Profile != ProfileStrict && p.Profile != ProfileOff {
 		return nil, fmt.Errorf("the policy has no profile") // never off by forgetting it
 	}
-	e := enforcement(p)
+	e := enforce(p, h)
 	if err := e.refusal(p); err != nil {
 		return nil, err
 	}
-	c := &confined{level: e.level(p)}
+	c := &confined{user: p.User.wire(), limits: e.Limits, level: e.level(p)}
 	if p.Profile == ProfileOff {
 		return c, nil
 	}
@@ -32,17 +39,9 @@ func confine(p *Policy, at *Places, programs []string) (*confined, error) {
 	}
 	if e.FS|e.Net|e.Scop != 0 { // a kernel without Landlock has no rulesets
 		c.ruleset, err = ruleset(p, &e, at, programs)
+		c.home, c.tmp = ownRights(p, at, e.FS)
 	}
 	return c, err
-}
-
-// enforcement is what this host enforces of a policy.
-func enforcement(p *Policy) Enforcement {
-	e := enforce(p, landlockABI())
-	for _, name := range p.Limits.Cgroup() { // never accepted and ignored
-		e.Lost = append(e.Lost, "sandbox.limits."+name+" (cgroup)")
-	}
-	return e
 }
 
 func (c *confined) close() {
@@ -51,9 +50,53 @@ func (c *confined) close() {
 	}
 }
 
-// Kernel says what this kernel can enforce for an agent of profile workspace.
-func Kernel() string {
-	p := &Policy{Profile: ProfileWorkspace}
-	e := enforce(p, landlockABI())
-	return e.level(p)
+// Host is what there is to enforce a policy with.
+type Host struct {
+	ABI         int      // of Landlock; 0: none
+	Controllers []string // of cgroups: memory, pids, cpu
+	Cgroup      bool     // whether each agent has a cgroup, by which its tree is killed
+	NoCgroup    string   // why not
+	Switch      bool     // whether agents may run as users of their own
+	UID         uint32   // of agents that do not
+
+	known bool
+}
+
+// Unknown reports whether h is of no keeper that was asked.
+func (h Host) Unknown() bool { return !h.known }
+
+// host is this kernel with this keeper.
+func (k *Keeper) host() Host {
+	h := &k.hello
+	return Host{ABI: landlockABI(), Controllers: h.Controllers, Cgroup: h.Cgroup != "", NoCgroup: h.NoCgroup, Switch: h.Switch, UID: h.UID, known: true}
+}
+
+// KernelAlone is this kernel without a keeper that was asked: nobody knows of
+// cgroups and users.
+func KernelAlone() Host {
+	return Host{ABI: landlockABI(), NoCgroup: "no keeper to ask", UID: uint32(os.Geteuid())}
+}
+
+// Host says what this host can enforce.
+func (k *Keeper) Host() Host { return k.host() }
+
+// String is for check and status.
+func (h Host) String() string {
+	if h.Unknown() {
+		return "unknown: the keeper is in use by the daemon, whose status says it"
+	}
+	e := enforce(&Policy{Profile: ProfileWorkspace}, h)
+	parts := []string{e.level(&Policy{Profile: ProfileWorkspace})}
+	if len(h.Controllers) > 0 {
+		parts = append(parts, "limits of "+strings.Join(h.Controllers, ", "))
+	}
+	if h.NoCgroup != "" {
+		parts = append(parts, "no cgroups: "+h.NoCgroup)
+	}
+	if h.Switch {
+		parts = append(parts, "agents may have users of their own")
+	} else {
+		parts = append(parts, fmt.Sprintf("all agents run as uid %d", h.UID))
+	}
+	return strings.Join(parts, "; ")
 }

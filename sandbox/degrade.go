@@ -2,18 +2,20 @@ package sandbox
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	ll "github.com/landlock-lsm/go-landlock/landlock/syscall"
 )
 
-// Enforcement is what the kernel will enforce of a policy.
+// Enforcement is what a host will enforce of a policy.
 type Enforcement struct {
-	ABI  int    // of Landlock; 0: none
-	FS   uint64 // handled file system rights
-	Net  uint64 // handled network rights
-	Scop uint64 // scopes
-	Lost []string
+	Host   Host
+	FS     uint64 // handled file system rights
+	Net    uint64 // handled network rights
+	Scop   uint64 // scopes
+	Limits Limits // those of the cgroup
+	Lost   []string
 }
 
 // abiFS are the file system rights that each ABI added, and what is lost
@@ -31,13 +33,15 @@ var abiFS = []struct {
 	{5, ll.AccessFSIoctlDev, "ioctl on devices"},
 }
 
-// enforce says what a kernel with this Landlock ABI enforces of a policy, and
-// what is lost. It is a pure function: the kernel is asked elsewhere.
-func enforce(p *Policy, abi int) Enforcement {
-	e := Enforcement{ABI: abi}
+// enforce says what a host enforces of a policy, and what is lost. It is a pure
+// function: the kernel is asked elsewhere.
+func enforce(p *Policy, h Host) Enforcement {
+	e := Enforcement{Host: h}
+	e.limit(p)
 	if p.Profile == ProfileOff {
 		return e
 	}
+	abi := h.ABI
 	for _, x := range abiFS {
 		if abi >= x.abi {
 			e.FS |= x.rights
@@ -54,6 +58,25 @@ func enforce(p *Policy, abi int) Enforcement {
 		e.Lost = append(e.Lost, "signals to other agents and abstract sockets (Landlock ABI 6)")
 	}
 	return e
+}
+
+// limit takes the cgroup limits over for which there is a controller.
+func (e *Enforcement) limit(p *Policy) {
+	has := func(name string) bool { return slices.Contains(e.Host.Controllers, name) }
+	for _, name := range p.Limits.Cgroup() {
+		if !has(name) {
+			e.Lost = append(e.Lost, fmt.Sprintf("limits.%s (no cgroup here has the %s controller)", name, name))
+		}
+	}
+	if has("memory") {
+		e.Limits.Memory = p.Limits.Memory
+	}
+	if has("pids") {
+		e.Limits.Pids = p.Limits.Pids
+	}
+	if has("cpu") {
+		e.Limits.CPU = p.Limits.CPU
+	}
 }
 
 // netRights are the rights to restrict: those with ports listed, and both for
@@ -79,11 +102,16 @@ func (e *Enforcement) refusal(p *Policy) error {
 		`"bestEffort": true in the agent's sandbox accepts that`, strings.Join(e.Lost, ", "))
 }
 
-// String is the level as status shows it.
+// level is what status shows of a run.
 func (e *Enforcement) level(p *Policy) string {
 	s := "off"
 	if p.Profile != ProfileOff {
-		s = fmt.Sprintf("%s: Landlock ABI %d, seccomp", p.Profile, e.ABI)
+		s = fmt.Sprintf("%s: Landlock ABI %d, seccomp", p.Profile, e.Host.ABI)
+	}
+	if e.Host.Cgroup {
+		s += "; own cgroup"
+	} else {
+		s += "; no cgroup: its tree is killed by walking it"
 	}
 	if len(e.Lost) > 0 {
 		s += "; LOST: " + strings.Join(e.Lost, ", ")

@@ -28,7 +28,7 @@ func TestEnforce(t *testing.T) {
 		{"off", Policy{Profile: ProfileOff}, 0, nil, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			e := enforce(&c.policy, c.abi)
+			e := enforce(&c.policy, Host{ABI: c.abi, Cgroup: true})
 			if len(e.Lost) != len(c.lost) {
 				t.Fatalf("lost %q, want %q", e.Lost, c.lost)
 			}
@@ -62,12 +62,15 @@ func TestLimitsNeedCgroups(t *testing.T) {
 	for _, profile := range []Profile{ProfileOff, ProfileWorkspace} {
 		for name, limits := range map[string]Limits{"memory": {Memory: 1 << 20}, "pids": {Pids: 1}, "cpu": {CPU: 0.5}} {
 			p := &Policy{Profile: profile, Limits: limits, BestEffort: true}
-			e := enforcement(p)
-			if !strings.Contains(e.level(p), "sandbox.limits."+name+" (cgroup)") {
+			if e := enforce(p, Host{ABI: 7, Controllers: []string{"cpu", "memory", "pids"}}); len(e.Lost) > 0 || e.Limits != limits {
+				t.Errorf("%s with its controller: %+v", name, e)
+			}
+			e := enforce(p, Host{ABI: 7})
+			if !strings.Contains(e.level(p), "limits."+name+" (no cgroup here has the "+name+" controller)") || e.Limits != (Limits{}) {
 				t.Errorf("%s is lost, and the level is %q", name, e.level(p))
 			}
 			p.BestEffort = false
-			if err := e.refusal(p); err == nil || !strings.Contains(err.Error(), "sandbox.limits."+name) {
+			if err := e.refusal(p); err == nil || !strings.Contains(err.Error(), "limits."+name) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}

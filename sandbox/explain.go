@@ -69,10 +69,10 @@ type Ports struct {
 
 // Explain says what Start would make of a policy: the same rules on the same
 // inodes, and nothing is started. at.Home and at.Tmp need not exist yet.
-func Explain(p Policy, at Places, argv0, path string) *Explained {
-	e := enforcement(&p)
+func Explain(p Policy, at Places, argv0, path string, h Host) *Explained {
+	e := enforce(&p, h)
 	x := &Explained{
-		Profile: p.Profile, Level: e.level(&p), Lost: e.Lost, Problems: []string{}, Identity: identity(p.User),
+		Profile: p.Profile, Level: e.level(&p), Lost: e.Lost, Problems: []string{}, Identity: identity(p.User, h),
 		Network: network(&p, &e), Limits: p.Limits, UnixSockets: p.UnixSockets || p.Profile == ProfileOff,
 		UserNamespaces: p.UserNamespaces || p.Profile == ProfileOff, Handled: e.FS,
 		Private: slices.DeleteFunc(slices.Clone(at.Private), func(s string) bool { return s == "" }), Home: at.Home,
@@ -153,9 +153,12 @@ func rightsInWords(rights uint64) string {
 	return words
 }
 
-func identity(u *User) Identity {
+func identity(u *User, h Host) Identity {
 	if u != nil {
 		return Identity{Name: u.Name, UID: u.UID, GID: u.GID, Groups: append([]uint32{}, u.Groups...)}
+	}
+	if !h.Unknown() && h.UID != uint32(os.Geteuid()) { // the keeper's groups are not known here
+		return Identity{UID: h.UID, GID: h.UID, Groups: []uint32{}}
 	}
 	who := Identity{UID: uint32(os.Geteuid()), GID: uint32(os.Getegid()), Groups: []uint32{}}
 	groups, err := os.Getgroups()

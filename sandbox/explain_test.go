@@ -142,7 +142,7 @@ func TestVerdicts(t *testing.T) {
 func compareVerdicts(t *testing.T, h *host, places sandbox.Places, policy sandbox.Policy, subjects []string) {
 	t.Helper()
 	argv := publicSelf(t, h, roleUser)
-	x := throughJSON(t, sandbox.Explain(policy, places, argv[0], ""))
+	x := throughJSON(t, sandbox.Explain(policy, places, argv[0], "", h.Host()))
 	if len(x.Problems) > 0 {
 		skip(t, strings.Join(x.Problems, "; "))
 	}

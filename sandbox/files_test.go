@@ -14,7 +14,7 @@ import (
 // matter who holds the descriptor too.
 func TestMemoryFileIsSealed(t *testing.T) {
 	var f files
-	defer f.closeAll()
+	defer f.close()
 	file := f.memfd("launch-spec", []byte("checked"))
 	if f.err != nil {
 		t.Fatal(f.err)

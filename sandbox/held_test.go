@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -27,6 +28,7 @@ type raw struct {
 	pid    int
 	goPipe *os.File
 	status int // read end
+	ended  bool
 }
 
 func (h *host) startRaw(t testing.TB, spec []byte, full bool) *raw {
@@ -44,11 +46,11 @@ func (h *host) startRaw(t testing.TB, spec []byte, full bool) *raw {
 	if err := os.WriteFile(specFile, spec, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	files := []uintptr{openFD(t, os.DevNull), 1, 2, openFD(t, specFile), openFD(t, h.key), uintptr(goPipe[0]), openFD(t, os.DevNull), uintptr(status[1])}
+	files := []uintptr{openFD(t, os.DevNull), 1, 2, openFD(t, specFile), openFD(t, h.key), uintptr(goPipe[0]), openFD(t, os.DevNull), openFD(t, os.DevNull), uintptr(status[1])}
 	pid, err := syscall.ForkExec(h.stage, []string{"agent-launcher-stage", "stage"}, &syscall.ProcAttr{
 		Dir: "/", Env: []string{"GOMAXPROCS=1", "GOGC=off", "GOTRACEBACK=none"}, Files: files, Sys: &syscall.SysProcAttr{Setsid: true},
 	})
-	for _, i := range []int{0, 3, 4, 5, 6, 7} {
+	for _, i := range []int{0, 3, 4, 5, 6, 7, 8} {
 		unix.Close(int(files[i]))
 	}
 	if err != nil {
@@ -60,9 +62,11 @@ func (h *host) startRaw(t testing.TB, spec []byte, full bool) *raw {
 }
 
 func (r *raw) end() {
-	if r.goPipe.Close() != nil { // it was called before
+	if r.ended {
 		return
 	}
+	r.ended = true
+	_ = r.goPipe.Close()
 	_ = syscall.Kill(r.pid, syscall.SIGKILL)
 	_, _ = syscall.Wait4(r.pid, nil, 0, nil)
 	unix.Close(r.status)
@@ -111,11 +115,22 @@ func (r *raw) statusFrom(t testing.TB) []byte {
 	}
 }
 
+// order is what the keeper says at Go.
+func (r *raw) order(t testing.TB, o *wire.Orders) error {
+	t.Helper()
+	data, err := protocol.Marshal(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = r.goPipe.Write(append([]byte{wire.Go}, data...))
+	return errors.Join(err, r.goPipe.Close())
+}
+
 // hold lets the stage go on to where it blocks, and returns the thread that is
 // about to call execve: it alone has no_new_privs and the agent's user.
-func (r *raw) hold(t testing.TB) (tid int) {
+func (r *raw) hold(t testing.TB, as *wire.User) (tid int) {
 	t.Helper()
-	if _, err := r.goPipe.Write([]byte{wire.Go}); err != nil {
+	if err := r.order(t, &wire.Orders{Keeper: os.Getpid(), User: as}); err != nil {
 		t.Fatal(err)
 	}
 	poll(t, "the stage is ready", func() bool {
@@ -141,10 +156,10 @@ func encode(t testing.TB, spec *wire.Spec) []byte {
 	return data
 }
 
-func rawSpec(bundle *protocol.Bundle, user *wire.User) *wire.Spec {
+func rawSpec(bundle *protocol.Bundle) *wire.Spec {
 	return &wire.Spec{
 		Version: wire.Version, Paths: []string{"/bin/true"}, Argv: []string{"true"}, Env: []string{}, Dir: "/",
-		Rlimits: []wire.Rlimit{}, Bundle: bundle, User: user,
+		Rlimits: []wire.Rlimit{}, Bundle: bundle,
 	}
 }
 
@@ -160,8 +175,8 @@ func TestStageWithValuesInMemory(t *testing.T) {
 	}
 	canaries := [][]byte{canary(t), canary(t)}
 	bundle := h.seal(t, map[string]string{"A": string(canaries[0]), "B": string(canaries[1])})
-	r := h.startRaw(t, encode(t, rawSpec(bundle, user)), true)
-	tid := r.hold(t)
+	r := h.startRaw(t, encode(t, rawSpec(bundle)), true)
+	tid := r.hold(t, user)
 
 	allFail(t, h.attack(t, tid, uid))
 	if os.Geteuid() == 0 {
@@ -202,7 +217,7 @@ func scan(t *testing.T, pid int, canaries [][]byte) {
 func TestStageRefusesTheSpec(t *testing.T) {
 	h := newHost(t)
 	change := func(f func(*wire.Spec)) []byte {
-		spec := rawSpec(h.seal(t, map[string]string{"A": "value"}), nil)
+		spec := rawSpec(h.seal(t, map[string]string{"A": "value"}))
 		f(spec)
 		return encode(t, spec)
 	}
@@ -226,7 +241,7 @@ func TestStageRefusesTheSpec(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := h.startRaw(t, test.spec, false)
-			_, _ = r.goPipe.Write([]byte{wire.Go}) // EPIPE where it failed before
+			_ = r.order(t, &wire.Orders{Keeper: os.Getpid()}) // EPIPE where it failed before
 			_, err := wire.DecodeStatus(r.statusFrom(t))
 			got, _ := err.(*wire.Failure)
 			if got == nil || *got != *test.want {
@@ -236,15 +251,39 @@ func TestStageRefusesTheSpec(t *testing.T) {
 	}
 }
 
-// TestAnotherByteIsNoRelease: only the agreed byte is permission.
-func TestAnotherByteIsNoRelease(t *testing.T) {
+// TestNoOrders covers what is no permission: another byte, none, orders that
+// are not whole, and those of a keeper that is not the stage's parent.
+func TestNoOrders(t *testing.T) {
 	h := newHost(t)
-	r := h.startRaw(t, encode(t, rawSpec(nil, nil)), false)
-	if _, err := r.goPipe.Write([]byte{'R'}); err != nil {
+	orders, err := protocol.Marshal(&wire.Orders{Keeper: os.Getpid()})
+	if err != nil {
 		t.Fatal(err)
 	}
-	_, err := wire.DecodeStatus(r.statusFrom(t))
-	wantError(t, err, "cannot hear from the launcher that the run record is on disk: broken pipe")
+	foreign, err := protocol.Marshal(&wire.Orders{Keeper: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const step = "cannot hear from the launcher that the run record is on disk: "
+	for name, test := range map[string]struct {
+		bytes []byte
+		want  string
+	}{
+		"another byte":   {append([]byte{'R'}, orders...), step + "broken pipe"},
+		"nothing":        {nil, step + "broken pipe"},
+		"no orders":      {[]byte{wire.Go}, step + "it is malformed"},
+		"half of them":   {append([]byte{wire.Go}, orders[:len(orders)-1]...), step + "it is malformed"},
+		"more":           {append(append([]byte{wire.Go}, orders...), 0), step + "it is malformed"},
+		"too long":       {make([]byte, wire.MaxOrders+2), step + "broken pipe"},
+		"another keeper": {append([]byte{wire.Go}, foreign...), "cannot find its keeper alive: no such process"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := h.startRaw(t, encode(t, rawSpec(nil)), false)
+			_, _ = r.goPipe.Write(test.bytes)
+			_ = r.goPipe.Close()
+			_, err := wire.DecodeStatus(r.statusFrom(t))
+			wantError(t, err, test.want)
+		})
+	}
 }
 
 // peakRSS is the stage's own peak in KiB. The rusage of a child will not do:

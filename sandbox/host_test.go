@@ -3,6 +3,7 @@ package sandbox_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -14,15 +15,18 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/agent-launcher/agent-launcher/internal/testbin"
 	"github.com/agent-launcher/agent-launcher/protocol"
 	"github.com/agent-launcher/agent-launcher/protocol/seal"
 	"github.com/agent-launcher/agent-launcher/sandbox"
 )
 
-// host is an agent host: the real stage and a host key that it made.
+// host is an agent host: the real keeper and stage, and a host key that they
+// made.
 type host struct {
-	*sandbox.Sandbox
+	*sandbox.Keeper
 	stage  string
 	dir    string // every user may enter it
 	key    string
@@ -34,8 +38,66 @@ func newHost(t testing.TB) *host {
 	h := &host{stage: testbin.Build(t).Stage, dir: publicDir(t)}
 	h.key = filepath.Join(h.dir, "host.key")
 	h.public = keygen(t, h.stage, h.key)
-	h.Sandbox = sandbox.New(h.stage, h.key)
+	h.Keeper = newKeeper(t, h.stage, h.key)
 	return h
+}
+
+// newKeeper is a keeper at a socket of its own, which ends with the test.
+func newKeeper(t testing.TB, stage, key string) *sandbox.Keeper {
+	t.Helper()
+	k, err := sandbox.StartKeeper(stage, filepath.Join(publicDir(t), "keeper.sock"), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { quit(t, k) })
+	return k
+}
+
+func quit(t testing.TB, k *sandbox.Keeper) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), deadline)
+	defer cancel()
+	if err := k.Quit(ctx); err != nil && !errors.Is(err, sandbox.ErrKeeperGone) {
+		t.Error(err)
+	}
+}
+
+// proc is a process whose output comes through a pipe.
+type proc struct {
+	*sandbox.Process
+	Output *os.File
+	Memory string // once it was released
+}
+
+// Start starts spec as a run of its own.
+func (h *host) Start(spec sandbox.LaunchSpec, bundle *protocol.Bundle, policy sandbox.Policy) (*proc, error) {
+	return startOn(h.Keeper, spec, bundle, policy)
+}
+
+func startOn(k *sandbox.Keeper, spec sandbox.LaunchSpec, bundle *protocol.Bundle, policy sandbox.Policy) (*proc, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer w.Close()
+	spec.Run, spec.Log = uuid.NewString(), w
+	p, err := k.Start(spec, bundle, policy)
+	if err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return &proc{Process: p, Output: r}, nil
+}
+
+// Release is that of the process, and keeps what it says.
+func (p *proc) Release() (err error) {
+	p.Memory, err = p.Process.Release()
+	return err
+}
+
+// Cancel ends it, whatever became of it.
+func (p *proc) Cancel() {
+	p.Process.Cancel()
+	_ = p.Output.Close()
 }
 
 func keygen(t testing.TB, stage, path string) []byte {
@@ -138,7 +200,7 @@ func withDeadline(t testing.TB) context.Context {
 	return ctx
 }
 
-func (h *host) start(t testing.TB, spec sandbox.LaunchSpec, bundle *protocol.Bundle) *sandbox.Process {
+func (h *host) start(t testing.TB, spec sandbox.LaunchSpec, bundle *protocol.Bundle) *proc {
 	t.Helper()
 	p, err := h.Start(spec, bundle, unconfined())
 	if err != nil {
@@ -159,7 +221,7 @@ func (h *host) run(t testing.TB, spec sandbox.LaunchSpec, bundle *protocol.Bundl
 	return finish(t, p)
 }
 
-func finish(t testing.TB, p *sandbox.Process) (string, sandbox.Exit) {
+func finish(t testing.TB, p *proc) (string, sandbox.Exit) {
 	t.Helper()
 	if err := p.Release(); err != nil {
 		t.Fatal(err)
@@ -172,7 +234,7 @@ func finish(t testing.TB, p *sandbox.Process) (string, sandbox.Exit) {
 	return out, exit
 }
 
-func readAll(t testing.TB, p *sandbox.Process) string {
+func readAll(t testing.TB, p *proc) string {
 	t.Helper()
 	if err := p.Output.SetReadDeadline(time.Now().Add(deadline)); err != nil {
 		t.Fatal(err)
@@ -188,7 +250,7 @@ func readAll(t testing.TB, p *sandbox.Process) string {
 func (h *host) must(t testing.TB, spec sandbox.LaunchSpec, bundle *protocol.Bundle) string {
 	t.Helper()
 	out, exit := h.run(t, spec, bundle, unconfined())
-	if exit != (sandbox.Exit{Known: true}) {
+	if !exit.Known || exit.Code != 0 || exit.Signal != 0 {
 		t.Fatalf("%v: %s", exit, out)
 	}
 	return out

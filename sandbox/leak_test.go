@@ -12,8 +12,8 @@ import (
 	"github.com/agent-launcher/agent-launcher/sandbox"
 )
 
-// TestFailedStartsLeaveNothing counts open files and children after each way
-// in which a launch can fail.
+// TestFailedStartsLeaveNothing counts the keeper's and our own open files and
+// children after each way in which a launch can fail.
 func TestFailedStartsLeaveNothing(t *testing.T) {
 	h := newHost(t)
 	spec := command("/bin/true")
@@ -23,36 +23,48 @@ func TestFailedStartsLeaveNothing(t *testing.T) {
 	expired.Meta.ExpiresAt = 1
 	text := filepath.Join(h.dir, "text")
 	script(t, text, 0o755, "no program")
+	missing := spec
+	missing.Argv = []string{"/nonexistent"}
 	for name, test := range map[string]struct {
-		stage, key string
-		bundle     *protocol.Bundle
+		spec   sandbox.LaunchSpec
+		key    string
+		bundle *protocol.Bundle
 	}{
-		"no key":          {h.stage, "/nonexistent", bundle},
-		"no stage":        {"/nonexistent", h.key, bundle},
-		"stage is text":   {text, h.key, bundle},
-		"stage dies":      {"/bin/false", h.key, bundle},
-		"bundle expired":  {h.stage, h.key, expired},
-		"key is no key":   {h.stage, text, bundle},
-		"nothing is lost": {h.stage, h.key, bundle},
+		"bundle expired":  {spec, h.key, expired},
+		"key is no key":   {spec, text, bundle},
+		"no program":      {missing, h.key, bundle},
+		"nothing is lost": {spec, h.key, bundle},
 	} {
 		t.Run(name, func(t *testing.T) {
-			before := openFiles(t)
+			k := newKeeper(t, h.stage, test.key)
+			_ = startAndEnd(k, test.spec, test.bundle) // whatever is opened once is open now
+			before, keepers := openFiles(t, os.Getpid()), keeperFiles(t, k)
 			for range 3 {
-				err := startAndEnd(sandbox.New(test.stage, test.key), spec, test.bundle)
+				err := startAndEnd(k, test.spec, test.bundle)
 				if (err == nil) != (name == "nothing is lost") {
 					t.Errorf("%v", err)
 				}
 			}
-			noneLeft(t, before)
+			noneLeft(t, k, before, keepers)
 		})
 	}
 }
 
-func startAndEnd(s *sandbox.Sandbox, spec sandbox.LaunchSpec, bundle *protocol.Bundle) error {
-	p, err := s.Start(spec, bundle, unconfined())
+// keeperFiles is how many files a keeper has open. It is non-dumpable: only
+// root may look.
+func keeperFiles(t *testing.T, k *sandbox.Keeper) int {
+	if os.Geteuid() != 0 {
+		return 0
+	}
+	return openFiles(t, k.PID())
+}
+
+func startAndEnd(k *sandbox.Keeper, spec sandbox.LaunchSpec, bundle *protocol.Bundle) error {
+	p, err := startOn(k, spec, bundle, unconfined())
 	if err != nil {
 		return err
 	}
+	defer p.Output.Close()
 	if err := p.Release(); err != nil {
 		return err
 	}
@@ -67,7 +79,7 @@ func TestOutOfDescriptors(t *testing.T) {
 	spec.Stdin = []byte("stdin")
 	bundle := h.seal(t, map[string]string{"TOKEN": "value"})
 	h.must(t, spec, bundle)
-	before := openFiles(t)
+	before, keepers := openFiles(t, os.Getpid()), keeperFiles(t, h.Keeper)
 	var limit unix.Rlimit
 	if err := unix.Prlimit(0, unix.RLIMIT_NOFILE, nil, &limit); err != nil {
 		t.Fatal(err)
@@ -83,7 +95,7 @@ func TestOutOfDescriptors(t *testing.T) {
 		if err := unix.Prlimit(0, unix.RLIMIT_NOFILE, &low, nil); err != nil {
 			t.Fatal(err)
 		}
-		err := startAndEnd(h.Sandbox, spec, bundle)
+		err := startAndEnd(h.Keeper, spec, bundle)
 		if err == nil {
 			break
 		}
@@ -98,7 +110,7 @@ func TestOutOfDescriptors(t *testing.T) {
 	if failures < 8 || failures > 20 {
 		t.Errorf("%d ways to run out of descriptors", failures)
 	}
-	noneLeft(t, before)
+	noneLeft(t, h.Keeper, before, keepers)
 }
 
 func lowestFree(t *testing.T) int {

@@ -2,6 +2,7 @@ package sandbox_test
 
 import (
 	"errors"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -14,12 +15,14 @@ import (
 	"github.com/agent-launcher/agent-launcher/sandbox/wire"
 )
 
-// startOn starts a stage from a thread that prepare changed. What a thread
-// gave up its children lack, too; the thread ends with this call.
-func (h *host) startOn(t *testing.T, bundle *protocol.Bundle, prepare func() error) *sandbox.Process {
+// startUnder starts a stage from a keeper that was started by a thread which
+// prepare changed. What a thread gave up its children lack, too; the thread
+// ends with this call.
+func (h *host) startUnder(t *testing.T, bundle *protocol.Bundle, prepare func() error) *proc {
 	t.Helper()
+	socket := filepath.Join(publicDir(t), "keeper.sock")
 	type result struct {
-		p   *sandbox.Process
+		k   *sandbox.Keeper
 		err error
 	}
 	done := make(chan result)
@@ -29,15 +32,20 @@ func (h *host) startOn(t *testing.T, bundle *protocol.Bundle, prepare func() err
 			done <- result{nil, err}
 			return
 		}
-		p, err := h.Start(command("/bin/cat", "/proc/self/environ"), bundle, unconfined())
-		done <- result{p, err}
+		k, err := sandbox.StartKeeper(h.stage, socket, h.key)
+		done <- result{k, err}
 	}()
 	r := <-done
 	if r.err != nil {
 		t.Fatal(r.err)
 	}
-	t.Cleanup(r.p.Cancel)
-	return r.p
+	t.Cleanup(func() { quit(t, r.k) })
+	p, err := startOn(r.k, command("/bin/cat", "/proc/self/environ"), bundle, unconfined())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Cancel)
+	return p
 }
 
 // denyCall makes the calling thread and its children get ENOSYS for a system
@@ -70,7 +78,7 @@ func dropLockPrivilege() error {
 func TestKernelWithoutSecretMemory(t *testing.T) {
 	h := newHost(t)
 	value := strings.Repeat("v", 50_000)
-	p := h.startOn(t, h.seal(t, map[string]string{"TOKEN": value}), denySecretMemory)
+	p := h.startUnder(t, h.seal(t, map[string]string{"TOKEN": value}), denySecretMemory)
 	out, _ := finish(t, p)
 	if !strings.Contains(out, "TOKEN="+value+"\x00") {
 		t.Errorf("no value in %.100q", out)
@@ -94,7 +102,7 @@ func TestTooLittleLockedMemory(t *testing.T) {
 		"less than the values, mlock ": {func() error { return errors.Join(dropLockPrivilege(), denySecretMemory()) }, 64 << 10, "cannot allocate memory"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := h.startOn(t, big, test.prepare)
+			p := h.startUnder(t, big, test.prepare)
 			if err := unix.Prlimit(p.PID, unix.RLIMIT_MEMLOCK, &unix.Rlimit{Cur: test.limit, Max: test.limit}, nil); err != nil {
 				t.Fatal(err)
 			}

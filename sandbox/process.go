@@ -4,40 +4,45 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"sync"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/agent-launcher/agent-launcher/sandbox/wire"
 )
 
 // Process is a stage that waits, then the agent it became: one pid throughout.
+// The keeper is its parent.
 type Process struct {
-	PID    int
-	Start  uint64   // start time in clock ticks after boot, /proc/PID/stat field 22
-	Output *os.File // read end of the agent's stdout and stderr; the caller closes it
-	Level  string   // what the kernel enforces, for status
-	Memory string   // after Release: where the values lay, "memfd_secret" or "mlock"
+	Run   string // run id
+	PID   int
+	Level string // what the kernel enforces, for status; empty for what an earlier launcher started
 
-	spec   *LaunchSpec
-	proc   *os.Process
-	pidfd  *pidfd
-	goPipe *os.File
-	status *os.File
+	k     *Keeper
+	spec  *LaunchSpec
+	ended chan struct{}
 
-	mu     sync.Mutex
-	reaped bool
+	mu   sync.Mutex
+	now  wire.RunNow
+	lost bool // with the keeper
+}
+
+func newProcess(k *Keeper, run string) *Process {
+	return &Process{Run: run, k: k, spec: &LaunchSpec{}, ended: make(chan struct{})}
 }
 
 // Exit is how an agent ended.
 type Exit struct {
-	Known  bool           // false for an adopted process whose status nobody kept
+	Known  bool           // false if it ended with its keeper
 	Code   int            // exit status, if it exited
 	Signal syscall.Signal // what killed it, 0 if it exited
+	Why    string         // what ended it; empty: it ended by itself
+	Killed bool           // because it did not end within its grace
+	Began  bool           // whether it became the agent at all
+
+	LogBytes int64 // of its output in the log
+	LogLost  int64 // beyond the cap, or since the log failed
+	LogError error // of the log
 }
 
 // String is "exit status 3", "signal: killed" or "unknown".
@@ -51,61 +56,89 @@ func (e Exit) String() string {
 	return fmt.Sprintf("exit status %d", e.Code)
 }
 
-func exitFrom(ws syscall.WaitStatus) Exit {
-	if ws.Signaled() {
-		return Exit{Known: true, Signal: ws.Signal()}
-	}
-	return Exit{Known: true, Code: ws.ExitStatus()}
+// whys complete "the agent was ended: ...".
+var whys = map[wire.Why]string{
+	wire.WhyTimeout: "timed out: timeoutSec is over",
+	wire.WhyStop:    "stopped",
+	wire.WhyKill:    "killed",
+	wire.WhyQuit:    "the keeper was told to end",
+	wire.WhyNoGo:    "the launcher was gone before the agent started",
 }
 
-func (p *Process) identify(fd int) error {
-	if fd < 0 {
-		_ = errors.Join(p.goPipe.Close(), p.status.Close(), p.Output.Close(), p.proc.Kill())
-		_, err := p.proc.Wait()
-		return errors.Join(errors.New("this kernel gives no pidfd: Linux 5.4 or later is needed"), err)
+func (p *Process) exit() Exit {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.lost {
+		return Exit{Why: ErrKeeperGone.Error(), Began: true}
 	}
-	p.pidfd = newPidfd(fd)
-	start, err := startTime(p.PID)
-	if err != nil {
-		p.Cancel()
-		return fmt.Errorf("cannot identify the stage: %w", err)
+	n := &p.now
+	e := Exit{Known: true, Why: whys[n.Why], Killed: n.Killed && n.Why != wire.WhyKill, LogBytes: int64(n.Kept), LogLost: int64(n.Lost)}
+	if n.Errno != 0 {
+		e.LogError = fmt.Errorf("cannot write log: %w", syscall.Errno(n.Errno))
 	}
-	p.Start = start
-	return nil
+	_, err := wire.DecodeStatus(n.Status)
+	e.Began = err == nil
+	if ws := syscall.WaitStatus(n.Wait); ws.Signaled() {
+		e.Signal = ws.Signal()
+	} else {
+		e.Code = ws.ExitStatus()
+	}
+	return e
 }
 
-// releaseTimeout bounds the stage's way from the go byte to execve.
-const releaseTimeout = 30 * time.Second
+// update takes over what the keeper says.
+func (p *Process) update(n *wire.RunNow) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	first := p.now.State != wire.RunEnded && !p.lost
+	p.now = *n
+	if p.PID == 0 { // read without a lock once the process is known
+		p.PID = n.PID
+	}
+	if first && n.State == wire.RunEnded {
+		close(p.ended)
+	}
+}
+
+// lose is the end of a run whose keeper is gone.
+func (p *Process) lose() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.now.State != wire.RunEnded && !p.lost {
+		p.lost = true
+		close(p.ended)
+	}
+}
+
+// Waits reports whether the process is a stage that waits for Release.
+func (p *Process) Waits() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.now.State == wire.RunWaiting
+}
 
 // Release lets the stage open the bundle and become the agent, and returns
-// once it has: nil means the agent's program runs. Any error names the agent,
-// the step and the cause, and the process is gone.
-func (p *Process) Release() error {
-	memory, err := p.release()
+// once it has, with where the values lay: "memfd_secret" or "mlock". Any error
+// names the agent, the step and the cause, and the process is gone.
+func (p *Process) Release() (memory string, err error) {
+	m, err := p.release()
 	if err != nil {
 		err = p.explain(err) // before Cancel, whose SIGKILL is not what it died of
 		p.Cancel()
-		return fmt.Errorf("cannot start agent %s: %w", p.spec.Agent, err)
+		return "", fmt.Errorf("cannot start agent %s: %w", p.spec.Agent, err)
 	}
-	p.Memory = map[wire.Memory]string{wire.MemorySecret: "memfd_secret", wire.MemoryLocked: "mlock"}[memory]
-	return nil
+	return map[wire.Memory]string{wire.MemorySecret: "memfd_secret", wire.MemoryLocked: "mlock"}[m], nil
 }
 
 func (p *Process) release() (wire.Memory, error) {
-	defer p.status.Close()
-	_, err := p.goPipe.Write([]byte{wire.Go})
-	_ = p.goPipe.Close()
-	if err != nil && !errors.Is(err, syscall.EPIPE) { // after EPIPE the status says why
-		return 0, fmt.Errorf("cannot release the stage: %w", err)
-	}
-	if err := p.status.SetReadDeadline(time.Now().Add(releaseTimeout)); err != nil {
+	answer, err := p.k.call(&wire.Call{Op: wire.OpGo, Run: p.Run})
+	if err != nil {
 		return 0, err
 	}
-	status, err := io.ReadAll(io.LimitReader(p.status, 64))
-	if err != nil {
-		return 0, fmt.Errorf("the stage did not answer within %s", releaseTimeout)
+	if answer.Run == nil {
+		return 0, wire.ErrDied
 	}
-	return wire.DecodeStatus(status)
+	return wire.DecodeStatus(answer.Run.Status)
 }
 
 // explain adds what only the starter knows: names instead of errno alone.
@@ -123,52 +156,36 @@ func (p *Process) explain(err error) error {
 	return &StartError{Failure: f, spec: p.spec}
 }
 
-// Cancel ends a process that was not released, or whatever became of it, and
-// reaps it.
+// Cancel ends a process that was not released, or whatever became of it, at
+// once, waits for its end and forgets it.
 func (p *Process) Cancel() {
-	_ = errors.Join(p.goPipe.Close(), p.status.Close())
-	p.Signal(syscall.SIGKILL)
-	_, _ = p.Wait(context.Background())
-	_ = p.Output.Close()
+	_, _ = p.k.call(&wire.Call{Op: wire.OpKill, Run: p.Run})
+	<-p.ended
+	p.Forget()
 }
 
-// Signal sends sig to the agent's whole process group. It is safe at any time:
-// the pid is not reused before Wait has reaped it.
-func (p *Process) Signal(sig syscall.Signal) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.reaped {
-		_ = syscall.Kill(-p.PID, sig)
-	}
+// Signal sends sig to the agent's process group.
+func (p *Process) Signal(sig syscall.Signal) error {
+	_, err := p.k.call(&wire.Call{Op: wire.OpSignal, Run: p.Run, Signal: uint32(sig)})
+	return err
 }
 
-// Wait blocks until the agent has exited or ctx ends, kills what is left of
-// its process group, and reaps it. Once it is reaped, by this call or another,
-// the answer is os.ErrProcessDone.
+// Stop asks the agent to end: SIGTERM, and after its grace the keeper kills its
+// whole tree. Wait tells when that is done.
+func (p *Process) Stop() {
+	_, _ = p.k.call(&wire.Call{Op: wire.OpStop, Run: p.Run}) // an error is the run's end, or the keeper's
+}
+
+// Wait blocks until nothing of the agent lives and its output is written, or
+// until ctx ends, whose error it returns then.
 func (p *Process) Wait(ctx context.Context) (Exit, error) {
-	if err := p.pidfd.wait(ctx, unix.POLLIN); err != nil {
-		if p.isReaped() {
-			return Exit{}, os.ErrProcessDone
-		}
-		return Exit{}, err
+	select {
+	case <-p.ended:
+		return p.exit(), nil
+	case <-ctx.Done():
+		return Exit{}, ctx.Err()
 	}
-	p.Signal(syscall.SIGKILL) // the leader is a zombie: its pid still names the group
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.reaped {
-		return Exit{}, os.ErrProcessDone
-	}
-	state, err := p.proc.Wait()
-	p.reaped = true
-	_ = p.pidfd.close()
-	if err != nil {
-		return Exit{}, fmt.Errorf("cannot reap pid %d: %w", p.PID, err)
-	}
-	return exitFrom(state.Sys().(syscall.WaitStatus)), nil
 }
 
-func (p *Process) isReaped() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.reaped
-}
+// Forget has the keeper forget a run that has ended and is on record.
+func (p *Process) Forget() { p.k.forget(p.Run) }

@@ -79,15 +79,14 @@ func refusals() []refused {
 
 func TestRefusedBeforeAnythingStarts(t *testing.T) {
 	h := newHost(t)
-	// No stage and no key: whatever is refused here is refused without them.
-	nothing := sandbox.New("/nonexistent/stage", "/nonexistent/key")
+	nothing := goneKeeper(t, h)
 	for _, test := range refusals() {
 		t.Run(test.name, func(t *testing.T) {
 			spec := command("/bin/true")
 			if test.change != nil {
 				test.change(&spec)
 			}
-			_, err := nothing.Start(spec, h.seal(t, test.secrets), unconfined())
+			_, err := startOn(nothing, spec, h.seal(t, test.secrets), unconfined())
 			wantError(t, err, "cannot start agent tester: "+test.want)
 		})
 	}
@@ -97,7 +96,7 @@ func TestRefusedBeforeAnythingStarts(t *testing.T) {
 // ours would seal.
 func TestBundleIsCheckedBeforeTheStage(t *testing.T) {
 	h := newHost(t)
-	nothing := sandbox.New("/nonexistent/stage", "/nonexistent/key")
+	nothing := goneKeeper(t, h)
 	for _, test := range []struct {
 		name   string
 		change func(*protocol.Bundle)
@@ -112,14 +111,22 @@ func TestBundleIsCheckedBeforeTheStage(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			b := h.seal(t, map[string]string{"A": "hidden-value"})
 			test.change(b)
-			_, err := nothing.Start(command("/bin/true"), b, unconfined())
+			_, err := startOn(nothing, command("/bin/true"), b, unconfined())
 			wantError(t, err, "cannot start agent tester: bundle: "+test.want)
 		})
 	}
 }
 
-// TestStageOrKeyMissing: the daemon itself opens these two.
-func TestStageOrKeyMissing(t *testing.T) {
+// goneKeeper is a connection to a keeper that is gone: whatever is refused
+// through it is refused without a keeper.
+func goneKeeper(t *testing.T, h *host) *sandbox.Keeper {
+	k := newKeeper(t, h.stage, h.key)
+	quit(t, k)
+	return k
+}
+
+// TestKeeperDoesNotStart: the stage binary or the key is not what it should be.
+func TestKeeperDoesNotStart(t *testing.T) {
 	h := newHost(t)
 	text := filepath.Join(h.dir, "text")
 	script(t, text, 0o755, "no program")
@@ -132,19 +139,20 @@ func TestStageOrKeyMissing(t *testing.T) {
 	for _, test := range []struct{ name, stage, key, want string }{
 		{"key is a directory", h.stage, h.dir, "cannot open the host key: " + h.dir + " is no regular file"},
 		{"key is a FIFO", h.stage, fifo, "cannot open the host key: " + fifo + " is no regular file"},
-		{"no stage", h.dir + "/no-stage", h.key, "cannot execute the stage: fork/exec " + h.dir + "/no-stage: no such file or directory"},
-		{"stage is text", text, h.key, "cannot execute the stage: fork/exec " + text + ": exec format error"},
+		{"no stage", h.dir + "/no-stage", h.key, "fork/exec " + h.dir + "/no-stage: no such file or directory"},
+		{"stage is text", text, h.key, "fork/exec " + text + ": exec format error"},
+		{"stage is another program", "/bin/true", h.key, "it ended without a word"},
 		{"no key", h.stage, h.dir + "/no-key", "cannot open the host key: open " + h.dir + "/no-key: no such file or directory"},
 		{"unreadable key", h.stage, closed, "cannot open the host key: open " + closed + ": permission denied"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if test.name == "unreadable key" && os.Geteuid() == 0 {
 				s := h.startElsewhere(t, order{Spec: command("/bin/true"), Key: closed}, nil)
-				wantError(t, fmt.Errorf("%s", s.Error), "cannot start agent tester: "+test.want)
+				wantError(t, fmt.Errorf("%s", s.Error), "cannot start the keeper: "+test.want)
 				return
 			}
-			_, err := sandbox.New(test.stage, test.key).Start(command("/bin/true"), nil, unconfined())
-			wantError(t, err, "cannot start agent tester: "+test.want)
+			_, err := sandbox.StartKeeper(test.stage, filepath.Join(publicDir(t), "s"), test.key)
+			wantError(t, err, "cannot start the keeper: "+test.want)
 		})
 	}
 }

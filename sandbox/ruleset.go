@@ -48,6 +48,9 @@ func fill(fd int, p *Policy, e *Enforcement, at *Places, programs []string) erro
 		}
 	}
 	for _, r := range required {
+		if at.Base != "" && (r.path == at.Home || r.path == at.Tmp) { // not made yet: the keeper adds its rule
+			continue
+		}
 		if err := apart(r.path, at); err != nil {
 			return err
 		}
@@ -56,6 +59,19 @@ func fill(fd int, p *Policy, e *Enforcement, at *Places, programs []string) erro
 		}
 	}
 	return addPorts(fd, p, e)
+}
+
+// ownRights are the rights on HOME and TMPDIR.
+func ownRights(p *Policy, at *Places, handled uint64) (home, tmp uint64) {
+	for _, r := range ownRules(p, at) {
+		switch r.path {
+		case at.Tmp:
+			tmp = r.rights & handled
+		case at.Home:
+			home = r.rights & handled
+		}
+	}
+	return home, tmp
 }
 
 // rules are all rules of a policy on paths. An optional one is left out where

@@ -1,15 +1,17 @@
 // Package sandbox starts agents. It takes a launch spec, a bundle (ciphertext)
-// and a policy, and hands back a process that waits for permission to become
-// the agent. It never opens a bundle and never reads the host key: the stage
-// does, in a process of its own.
+// and a policy, has the keeper fork a stage, and hands back a process that waits
+// for permission to become the agent. It never opens a bundle and never reads
+// the host key: the stage does, in a process of its own.
 //
-// It is not a supervisor: deadlines, records and logs are launcher's.
+// It is not a supervisor: heartbeats and records are launcher's; deadlines and
+// trees are the keeper's, which is another process.
 package sandbox
 
 import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/agent-launcher/agent-launcher/protocol"
 	"github.com/agent-launcher/agent-launcher/sandbox/wire"
@@ -18,23 +20,19 @@ import (
 // LaunchSpec says what to run.
 type LaunchSpec struct {
 	Agent string            // the agent's name, for messages
+	Run   string            // run id, a UUID
 	Argv  []string          // Argv[0] without a slash is looked up in Env's PATH
 	Dir   string            // absolute working directory
 	Env   map[string]string // plain variables, all of them: nothing is inherited
 	Stdin []byte            // what the agent reads; nothing means /dev/null
 
+	Timeout time.Duration // the agent is stopped after it; 0: never
+	Grace   time.Duration // between SIGTERM and the kill of its tree
+	Log     *os.File      // what the masker writes its output to; the caller closes it. nil: nothing is kept
+	MaxLog  int64         // how much of it, in bytes; 0: all
+
 	Places Places // what the policy speaks of
 }
-
-// Sandbox starts stages.
-type Sandbox struct {
-	stage string
-	key   string
-}
-
-// New returns a Sandbox that executes the stage binary at stage and passes it
-// the host key file at key, which is opened for each launch and never read.
-func New(stage, key string) *Sandbox { return &Sandbox{stage: stage, key: key} }
 
 // StagePath finds agent-launcher-stage: beside the running program, as built
 // and as packaged.
@@ -50,19 +48,19 @@ func StagePath() (string, error) {
 	return path, nil
 }
 
-// Start forks the stage for spec. The stage waits: Release, called when the
-// run record is on disk, lets it open the bundle and become the agent; Cancel,
-// or five seconds without Release, ends it. bundle may be nil for a process
-// without secrets.
-func (s *Sandbox) Start(spec LaunchSpec, bundle *protocol.Bundle, policy Policy) (*Process, error) {
-	p, err := s.start(spec, bundle, policy)
+// Start has the keeper fork the stage for spec. The stage waits: Release,
+// called when the run record is on disk, lets it open the bundle and become
+// the agent; Cancel, or five seconds without Release, ends it. bundle may be nil
+// for a process without secrets.
+func (k *Keeper) Start(spec LaunchSpec, bundle *protocol.Bundle, policy Policy) (*Process, error) {
+	p, err := k.start(spec, bundle, policy)
 	if err != nil {
 		return nil, fmt.Errorf("cannot start agent %s: %w", spec.Agent, err)
 	}
 	return p, nil
 }
 
-func (s *Sandbox) start(spec LaunchSpec, bundle *protocol.Bundle, policy Policy) (*Process, error) {
+func (k *Keeper) start(spec LaunchSpec, bundle *protocol.Bundle, policy Policy) (*Process, error) {
 	if err := check(&spec, bundle); err != nil {
 		return nil, err
 	}
@@ -71,18 +69,17 @@ func (s *Sandbox) start(spec LaunchSpec, bundle *protocol.Bundle, policy Policy)
 		return nil, err
 	}
 	programs := candidates(spec.Argv[0], spec.Env["PATH"])
-	confined, err := confine(&policy, &spec.Places, programs)
+	confined, err := confine(&policy, &spec.Places, programs, k.host())
 	if err != nil {
 		return nil, err
 	}
 	defer confined.close()
-	return s.fork(&spec, confined, &wire.Spec{
+	return k.launch(&spec, confined, &wire.Spec{
 		Version:  wire.Version,
 		Paths:    programs,
 		Argv:     spec.Argv,
 		Env:      environ(spec.Env),
 		Dir:      spec.Dir,
-		User:     policy.User.wire(),
 		Rlimits:  rlimits,
 		Bundle:   bundle,
 		Landlock: confined.ruleset != nil,

@@ -74,7 +74,7 @@ func TestAlteredBundleStartsNothing(t *testing.T) {
 
 // failure releases p, which has to fail with the sentence, step and exit code,
 // quoting no value, and to be gone.
-func failure(t *testing.T, p *sandbox.Process, want string, step wire.Step, code int) {
+func failure(t *testing.T, p *proc, want string, step wire.Step, code int) {
 	t.Helper()
 	err := p.Release()
 	wantError(t, err, "cannot start agent tester: "+want)
@@ -88,8 +88,8 @@ func failure(t *testing.T, p *sandbox.Process, want string, step wire.Step, code
 	if strings.Contains(err.Error(), "hidden-value") {
 		t.Error("the error quotes a value")
 	}
-	if _, err := p.Wait(withDeadline(t)); !errors.Is(err, os.ErrProcessDone) {
-		t.Errorf("after a failed Release: %v", err)
+	if exit, err := p.Wait(withDeadline(t)); err != nil || exit.Began {
+		t.Errorf("after a failed Release: %v, %v", exit, err)
 	}
 }
 
@@ -122,7 +122,7 @@ func TestKeyFileHoldsNoKey(t *testing.T) {
 			default:
 				script(t, key, 0o600, test.content)
 			}
-			p, err := sandbox.New(h.stage, key).Start(command("/bin/true"), h.seal(t, map[string]string{"A": "hidden-value"}), unconfined())
+			p, err := startOn(newKeeper(t, h.stage, key), command("/bin/true"), h.seal(t, map[string]string{"A": "hidden-value"}), unconfined())
 			if err != nil {
 				t.Fatal(err)
 			}

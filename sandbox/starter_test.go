@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -17,17 +19,17 @@ import (
 
 // order is what a starter is told, on its stdin.
 type order struct {
-	Stage, Key string
-	Spec       sandbox.LaunchSpec
-	Bundle     []byte // CBOR, empty for none
-	Policy     sandbox.Policy
-	Release    bool // else the stage is left waiting
+	Stage, Key, Socket string
+	Spec               sandbox.LaunchSpec
+	Bundle             []byte // CBOR, empty for none
+	Policy             sandbox.Policy
+	Release            bool // else the stage is left waiting
 }
 
 // started is the first line that a starter prints; the agent's output follows.
 type started struct {
+	Keeper int // its pid
 	PID    int
-	Start  uint64
 	Memory string
 	Error  string
 }
@@ -38,12 +40,17 @@ func beStarter() int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	p, err := o.start()
+	k, err := sandbox.StartKeeper(o.Stage, o.Socket, o.Key)
+	var p *proc
 	var s started
+	if err == nil {
+		s.Keeper = k.PID()
+		p, err = o.start(k)
+	}
 	if err != nil {
 		s.Error = err.Error()
 	} else {
-		s.PID, s.Start, s.Memory = p.PID, p.Start, p.Memory
+		s.PID, s.Memory = p.PID, p.Memory
 	}
 	if err := json.NewEncoder(os.Stdout).Encode(s); err != nil || p == nil {
 		return 1
@@ -56,7 +63,7 @@ func beStarter() int {
 	}
 }
 
-func (o *order) start() (*sandbox.Process, error) {
+func (o *order) start(k *sandbox.Keeper) (*proc, error) {
 	var bundle *protocol.Bundle
 	if len(o.Bundle) > 0 {
 		bundle = new(protocol.Bundle)
@@ -64,7 +71,7 @@ func (o *order) start() (*sandbox.Process, error) {
 			return nil, err
 		}
 	}
-	p, err := sandbox.New(o.Stage, o.Key).Start(o.Spec, bundle, o.Policy)
+	p, err := startOn(k, o.Spec, bundle, o.Policy)
 	if err != nil || !o.Release {
 		return p, err
 	}
@@ -83,6 +90,7 @@ type starter struct {
 func (h *host) startElsewhere(t testing.TB, o order, bundle *protocol.Bundle, wrap ...string) *starter {
 	t.Helper()
 	o.Policy.Profile = sandbox.ProfileOff
+	o.Socket = filepath.Join(ordinaryDir(t), "keeper.sock")
 	if o.Stage = h.stage; o.Key == "" {
 		o.Key = h.key
 	}
@@ -133,6 +141,21 @@ func (s *starter) run(t testing.TB, stdin []byte) {
 	if err != nil || json.Unmarshal(line, &s.started) != nil {
 		t.Fatalf("starter: %v: %s", err, line)
 	}
+	if s.Keeper != 0 { // it outlives the starter
+		t.Cleanup(func() { s.kill(); _ = syscall.Kill(s.Keeper, syscall.SIGKILL) })
+	}
+}
+
+// ordinaryDir is a directory that the ordinary user may write.
+func ordinaryDir(t testing.TB) string {
+	t.Helper()
+	dir := publicDir(t)
+	if os.Geteuid() == 0 {
+		if err := os.Chown(dir, ordinaryUID, ordinaryUID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
 }
 
 // kill ends the starter as a launcher ends that is killed: without a word.

@@ -12,9 +12,10 @@ import (
 )
 
 const usage = `usage: agent-launcher-stage keygen --out FILE
-       agent-launcher-stage stage            (started by the launcher alone)
+       agent-launcher-stage keeper --socket S --host-key FILE [--daemon-user U] [--allow-user U]... [--uid-range A-B]
+       agent-launcher-stage stage            (started by the keeper alone)
+       agent-launcher-stage masker UID:GID   (started by the keeper alone)
        agent-launcher-stage sweep UID:GID    (started by the keeper alone)
-       agent-launcher-stage masker           (started by the keeper alone)
 `
 
 func main() { os.Exit(run(os.Args[1:])) }
@@ -23,10 +24,12 @@ func run(args []string) int {
 	switch {
 	case len(args) == 1 && args[0] == "stage":
 		stage.Main()
+	case len(args) == 2 && args[0] == "masker":
+		masker.Main(args[1])
+	case len(args) >= 1 && args[0] == "keeper":
+		return runKeeper(args[1:])
 	case len(args) == 2 && args[0] == "sweep":
 		return stage.Sweep(args[1])
-	case len(args) == 1 && args[0] == "masker":
-		masker.Main()
 	case len(args) == 3 && args[0] == "keygen" && args[1] == "--out":
 		public, err := stage.Keygen(args[2])
 		if err != nil {

@@ -30,11 +30,23 @@ func TestCommandLine(t *testing.T) {
 		{"sweep root:root", 2, ""},
 		{"sweep 1:1 extra", 2, usage},
 		{"stage", 125, ""}, // nobody listens: it has no status pipe
-		{"masker extra", 2, usage},
-		{"masker", 125, ""}, // there is no keeper
+		{"masker", 2, usage},
+		{"masker 1:1 extra", 2, usage},
+		{"masker 1:1", 125, ""}, // there is no keeper
+		{"keeper", 2, usage},
+		{"keeper --socket /nonexistent/s", 2, usage},
+		{"keeper --socket /nonexistent/s --host-key k extra", 2, usage},
+		{"keeper --colour", 2, usage},
+		{"keeper --socket s --host-key credential:k", 1, "agent-launcher: keeper: --host-key credential:k: systemd gave this unit no such credential, see LoadCredential=\n"},
+		{"keeper --socket s --host-key k --daemon-user no-such-user", 1, "agent-launcher: keeper: --daemon-user: no user \"no-such-user\" on this host\n"},
+		{"keeper --socket s --host-key k --allow-user root", 1, "agent-launcher: keeper: cannot allow user \"root\": agents never run as root by name\n"},
+		{"keeper --socket s --host-key k --uid-range 0-5", 1, "agent-launcher: keeper: --uid-range \"0-5\": must be A-B with 0 < A < B, such as 61184-65519\n"},
+		{"keeper --socket s --host-key k --uid-range 7-7", 1, "agent-launcher: keeper: --uid-range \"7-7\": must be A-B with 0 < A < B, such as 61184-65519\n"},
+		{"keeper --socket s --host-key /nonexistent/k", 1, "agent-launcher: keeper: cannot open the host key: open /nonexistent/k: no such file or directory\n"},
 	} {
 		var stdout, stderr bytes.Buffer
 		cmd := exec.Command(testbin.Build(t).Stage, strings.Fields(test.args)...)
+		cmd.Dir = t.TempDir()
 		cmd.Stdout, cmd.Stderr = &stdout, &stderr
 		_ = cmd.Run()
 		if code := cmd.ProcessState.ExitCode(); code != test.code || stderr.String() != test.stderr || stdout.Len() != 0 {
@@ -100,12 +112,12 @@ func TestNeverImported(t *testing.T) {
 		t.Skip("needs the go command, to list imports")
 	}
 	const own = "github.com/agent-launcher/agent-launcher/"
-	ownAllowed := []string{"cmd/agent-launcher-stage", "internal/harden", "protocol", "protocol/open", "sandbox/masker", "sandbox/stage", "sandbox/wire"}
+	ownAllowed := []string{"cmd/agent-launcher-stage", "internal/harden", "protocol", "protocol/open", "sandbox/cgroup", "sandbox/keeper", "sandbox/masker", "sandbox/stage", "sandbox/tree", "sandbox/wire"}
 	for _, path := range imports(t) {
 		if ours, ok := strings.CutPrefix(path, own); ok && !slices.Contains(ownAllowed, ours) {
 			t.Errorf("the stage imports %s of the daemon", ours)
 		}
-		for _, never := range []string{"net", "os/exec", "os/user", "log", "plugin", "text/template", "html/template", "encoding/json", "encoding/gob", "expvar", "testing", "go.uber.org", "google.golang.org", "github.com/hashicorp"} {
+		for _, never := range []string{"net", "os/exec", "log", "plugin", "text/template", "html/template", "encoding/json", "encoding/gob", "expvar", "testing", "go.uber.org", "google.golang.org", "github.com/hashicorp"} {
 			if path == never || strings.HasPrefix(path, never+"/") {
 				t.Errorf("the stage imports %s", path)
 			}

@@ -24,7 +24,7 @@ func runCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run --config FILE",
 		Short: "run the daemon",
-		Long:  "Run the daemon in the foreground. SIGHUP reloads, SIGTERM and SIGINT end the agents, then the daemon.",
+		Long:  "Run the daemon in the foreground. SIGHUP reloads, SIGTERM and SIGINT end the agents, then the daemon;\nSIGUSR2 ends the daemon and leaves the agents to the next one.",
 		Args:  arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log, err := newDaemonLog(level)
@@ -32,12 +32,13 @@ func runCommand() *cobra.Command {
 				return usage(err)
 			}
 			defer log.close()
-			reload := make(chan os.Signal, 1)
+			reload, leave := make(chan os.Signal, 1), make(chan os.Signal, 1)
 			signal.Notify(reload, syscall.SIGHUP)
+			signal.Notify(leave, syscall.SIGUSR2)
 			// Without this a closed stderr ends the daemon at its next log line.
 			// Not ignored: that would be handed on to plugins.
 			signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-			err = launcher.Run(cmd.Context(), path, version(), log.Logger, reload)
+			err = launcher.Run(cmd.Context(), path, version(), log.Logger, launcher.Signals{Reload: reload, Leave: leave})
 			if err == nil {
 				return nil
 			}
@@ -87,7 +88,7 @@ func checkCommand() *cobra.Command {
 			if r.Failed() {
 				return exitError{code: exitConfig}
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "ok: %d agents; this kernel can enforce: %s\n", len(r.Agents), sandbox.Kernel())
+			fmt.Fprintf(cmd.OutOrStdout(), "ok: %d agents; this host can enforce: %s\n", len(r.Agents), r.Enforces)
 			fmt.Fprintf(cmd.OutOrStdout(), "agents run as: %s\n", r.Users())
 			return nil
 		},

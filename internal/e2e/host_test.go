@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -52,6 +53,7 @@ func newHost(t testing.TB) *host {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	h := &host{t: t, bin: testbin.Build(t), dir: dir, plane: controlplanetest.New(t)}
+	t.Cleanup(h.killKeeper)
 	must(t, os.Chmod(dir, 0o755))
 	must(t, os.Mkdir(h.path("adapters.d"), 0o755))
 	must(t, os.Mkdir(h.path("work"), 0o755))
@@ -172,6 +174,28 @@ func (h *host) stop() {
 	case <-time.After(20 * time.Second):
 		h.t.Fatalf("the daemon did not end\n%s", h.logTail())
 	}
+}
+
+// killKeeper ends a keeper that outlives a killed daemon, and with it its agents.
+func (h *host) killKeeper() {
+	for pid, argv := range commands() {
+		if strings.HasPrefix(argv, "agent-launcher-stage\x00keeper\x00") && strings.Contains(argv, h.path("state/keeper.sock")) {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
+}
+
+// commands are the command lines of all processes, by pid.
+func commands() map[int]string {
+	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	out := map[int]string{}
+	for _, file := range files {
+		if argv, err := os.ReadFile(file); err == nil { // else it ended meanwhile
+			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+			out[pid] = string(argv)
+		}
+	}
+	return out
 }
 
 // kill is kill -9.

@@ -65,10 +65,9 @@ func TestKillDuringLaunches(t *testing.T) {
 func noStages(t *testing.T, h *host) {
 	t.Helper()
 	h.eventually("no stage is left", func() bool {
-		links, err := filepath.Glob("/proc/[0-9]*/exe")
-		must(t, err)
-		for _, link := range links {
-			if target, err := os.Readlink(link); err == nil && target == h.bin.Stage {
+		for pid, argv := range commands() {
+			target, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+			if err == nil && target == h.bin.Stage && argv == "agent-launcher-stage\x00stage\x00" {
 				return false
 			}
 		}
@@ -76,11 +75,11 @@ func noStages(t *testing.T, h *host) {
 	})
 }
 
-// onlyKnownFiles fails on anything in the state directory but the lock,
-// records, logs and the agents' own directories.
+// onlyKnownFiles fails on anything in the state directory but locks, the
+// keeper's socket, records, logs and the agents' own directories.
 func onlyKnownFiles(t *testing.T, h *host) {
 	t.Helper()
-	known := regexp.MustCompile(`^(lock|runs/agent\d\d/[0-9a-f-]{36}\.(jsonl|log))$`)
+	known := regexp.MustCompile(`^(lock|keeper\.sock|runs/\.locks/[0-9a-f-]{36}|runs/agent\d\d/[0-9a-f-]{36}\.(jsonl|log))$`)
 	err := filepath.WalkDir(h.path("state"), func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err

@@ -39,6 +39,10 @@ func Check(path string) error {
 	return err
 }
 
+// ErrReplaced says that a file was replaced while it was being opened. Who
+// writes it by rename tries again.
+var ErrReplaced = errors.New("it was replaced meanwhile")
+
 // Open opens a regular file for reading that Check accepts. The file that is
 // returned is the one that was checked. It does not wait for a FIFO's writer.
 func Open(path string) (*os.File, error) {
@@ -63,7 +67,7 @@ func verify(f *os.File, path string) error {
 	case err != nil:
 		return fmt.Errorf("cannot look at %s: %w", path, reason(err))
 	case !os.SameFile(info, checked):
-		return fmt.Errorf("cannot open %s: it was replaced meanwhile", path)
+		return fmt.Errorf("cannot open %s: %w", path, ErrReplaced)
 	case !info.Mode().IsRegular():
 		return fmt.Errorf("cannot open %s: not a regular file", path)
 	}

@@ -16,6 +16,7 @@ type Status struct {
 	StartedAt    time.Time    `json:"startedAt"`
 	Config       Config       `json:"config"`
 	ControlPlane ControlPlane `json:"controlPlane"`
+	Keeper       Keeper       `json:"keeper"`
 	Plugins      []Plugin     `json:"plugins"`
 	Agents       []Agent      `json:"agents"`
 	Problems     []string     `json:"problems"` // adapter files that were never valid
@@ -39,6 +40,17 @@ type ControlPlane struct {
 	Attempts    int        `json:"attempts"` // since it became unreachable
 	NextAttempt *time.Time `json:"nextAttempt,omitempty"`
 	Requests    int64      `json:"requests"`
+}
+
+// Keeper is the parent of all agents.
+type Keeper struct {
+	Socket    string `json:"socket"`
+	PID       int    `json:"pid"`                // 0: not connected
+	Separated bool   `json:"separated"`          // whether it is another's than the daemon's own child
+	Enforces  string `json:"enforces,omitempty"` // for an agent of profile workspace
+	Masker    string `json:"masker,omitempty"`   // what confines the masker
+	NoCgroup  string `json:"noCgroup,omitempty"` // why agents have no cgroup of their own
+	Error     string `json:"error,omitempty"`    // why it is not connected
 }
 
 // Plugin is an adapter plugin; PID is 0 until its first use.

@@ -51,8 +51,6 @@ type Record struct {
 	Memory    string     `json:"memory,omitempty"`  // where the values lay before execve
 	Sandbox   string     `json:"sandbox,omitempty"` // what the kernel enforces
 	PID       int        `json:"pid"`
-	PIDStart  uint64     `json:"pidStart"` // clock ticks after boot
-	BootID    string     `json:"bootId"`
 	StartedAt time.Time  `json:"startedAt"`
 	Deadline  *time.Time `json:"deadline,omitempty"`
 	GraceSec  float64    `json:"graceSec"`

@@ -1,9 +1,7 @@
 package runs
 
 import (
-	"bytes"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -26,12 +24,45 @@ func open(t *testing.T) (*Store, string) {
 func begin(t *testing.T, s *Store, state State) *Run {
 	t.Helper()
 	id := uuid.Must(uuid.NewV7()).String()
+	log(t, s, id)
 	run, err := s.Begin(Record{RunID: id, Agent: "a", State: state, StartedAt: time.Now()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = run.Close() })
 	return run
+}
+
+func log(t *testing.T, s *Store, runID string) {
+	t.Helper()
+	log, err := s.CreateLog("a", runID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := log.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestLock(t *testing.T) {
+	s, _ := open(t)
+	lock, err := s.Lock("a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Lock("a"); !errors.Is(err, ErrBusy) {
+		t.Errorf("twice: %v", err)
+	}
+	other, err := s.Lock("b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = other.Close()
+	_ = lock.Close()
+	if lock, err = s.Lock("a"); err != nil {
+		t.Error(err)
+	}
+	_ = lock.Close()
 }
 
 func TestRecordSurvives(t *testing.T) {
@@ -64,7 +95,12 @@ func TestRecordSurvives(t *testing.T) {
 func TestFilesArePrivate(t *testing.T) {
 	s, dir := open(t)
 	begin(t, s, Running)
-	err := filepath.Walk(dir, func(path string, info os.FileInfo, err error) error {
+	lock, err := s.Lock("a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	err = filepath.Walk(dir, func(path string, info os.FileInfo, err error) error {
 		if err == nil && info.Mode().Perm()&0o077 != 0 {
 			t.Errorf("%s has mode %v", path, info.Mode())
 		}
@@ -136,6 +172,18 @@ func TestPrune(t *testing.T) {
 	if err != nil || len(records) != Keep+1 || records[0].RunID != old.Record().RunID {
 		t.Fatalf("%d records, %v", len(records), err)
 	}
+	// A kill between a log and its record leaves the log alone; a newer one may
+	// be about to get its record.
+	stray, fresh := "00000000-0000-7000-8000-000000000000", uuid.Must(uuid.NewV7()).String()
+	log(t, s, stray)
+	log(t, s, fresh)
+	if err := s.Prune("a"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.OpenLog("a", stray); err == nil {
+		t.Error("a log without a record stays")
+	}
+	s.RemoveLog("a", fresh)
 	logs, _ := filepath.Glob(filepath.Join(dir, "a", "*.log"))
 	if len(logs) != Keep+1 {
 		t.Fatalf("%d logs", len(logs))
@@ -152,68 +200,6 @@ func TestHeld(t *testing.T) {
 		if err != nil || again.Held("a") != held {
 			t.Fatalf("held is %v after a restart, want %v (%v)", again.Held("a"), held, err)
 		}
-	}
-}
-
-func TestCapture(t *testing.T) {
-	for _, c := range []struct {
-		name       string
-		write      int
-		max        int64
-		kept, lost int64
-	}{
-		{"nothing", 0, 100, 0, 0},
-		{"below the cap", 99, 100, 99, 0},
-		{"at the cap", 100, 100, 100, 0},
-		{"above the cap", 250, 100, 100, 150},
-		{"a flood", 5 << 20, 1 << 20, 1 << 20, 4 << 20},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			r, w, err := os.Pipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			log, err := os.Create(filepath.Join(t.TempDir(), "log"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer log.Close()
-			capture := StartCapture(r, log, c.max)
-			data := bytes.Repeat([]byte("0123456789"), c.write/10+1)[:c.write]
-			if _, err := w.Write(data); err != nil {
-				t.Fatal(err)
-			}
-			// The writing end stays open, as a process that escaped would keep it.
-			defer w.Close()
-			kept, lost, err := capture.Stop()
-			if err != nil || kept != c.kept || lost != c.lost {
-				t.Fatalf("kept %d, lost %d, %v; want %d and %d", kept, lost, err, c.kept, c.lost)
-			}
-			got, err := os.ReadFile(log.Name())
-			if err != nil || !bytes.Equal(got, data[:c.kept]) {
-				t.Fatalf("the log has %d bytes, %v", len(got), err)
-			}
-		})
-	}
-}
-
-// A disk that fails must not stop the agent, nor lose count, nor go unsaid.
-func TestCaptureFailingDisk(t *testing.T) {
-	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer full.Close()
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	capture := StartCapture(r, full, MaxLog)
-	fmt.Fprint(w, strings.Repeat("x", 1<<20))
-	_ = w.Close()
-	kept, lost, err := capture.Stop()
-	if kept != 0 || lost != 1<<20 || err == nil || !strings.Contains(err.Error(), "cannot write log") {
-		t.Fatalf("kept %d, lost %d, %v", kept, lost, err)
 	}
 }
 

@@ -10,14 +10,20 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // maxRecord bounds a record file in bytes; a run writes three lines.
 const maxRecord = 1 << 20
+
+// MaxLog is how much of a run's output is kept, in bytes.
+const MaxLog = 16 << 20
 
 // Keep is how many runs of an agent are kept.
 const Keep = 50
@@ -61,15 +67,67 @@ const (
 
 // Run is a run that is being recorded.
 type Run struct {
-	Log *os.File // the agent's output, for Capture
-
 	mu   sync.Mutex
 	rec  Record
 	file *os.File
 }
 
-// Begin puts rec on disk, record and directory entry synced, and opens its
-// log. Only after Begin may the agent start.
+// CreateLog makes the log of a run that is about to start. The caller closes
+// it, and removes it with RemoveLog if there will be no record.
+func (s *Store) CreateLog(agent, runID string) (*os.File, error) {
+	path, err := s.pathOf(agent, runID)
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(path), 0o700)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot make the run's log: %w", err)
+	}
+	log, err := os.OpenFile(strings.TrimSuffix(path, recordExt)+logExt, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("cannot make the run's log: %w", err)
+	}
+	return log, nil
+}
+
+// RemoveLog removes the log of a run that has no record.
+func (s *Store) RemoveLog(agent, runID string) {
+	if path, err := s.pathOf(agent, runID); err == nil {
+		_ = os.Remove(strings.TrimSuffix(path, recordExt) + logExt) // Prune finds what stays
+	}
+}
+
+// ErrBusy says that another process runs the agent.
+var ErrBusy = errors.New("another agent-launcher process runs this agent: the daemon, or exec")
+
+// lockDir holds the locks. No agent's name begins with a dot.
+const lockDir = ".locks"
+
+// Lock makes this process the only one that runs the agent of that id, whatever
+// its file is called, until the lock is closed or the process ends. It fails
+// with ErrBusy.
+func (s *Store) Lock(agentID string) (*os.File, error) {
+	if !regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._:-]{0,200}$`).MatchString(agentID) {
+		return nil, fmt.Errorf("cannot lock an agent: %w: %.70q", ErrName, agentID)
+	}
+	dir := filepath.Join(s.dir, lockDir)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("cannot lock agent %s: %w", agentID, err)
+	}
+	lock, err := os.OpenFile(filepath.Join(dir, agentID), os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("cannot lock agent %s: %w", agentID, err)
+	}
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		if err == unix.EWOULDBLOCK {
+			err = ErrBusy
+		}
+		return nil, errors.Join(err, lock.Close())
+	}
+	return lock, nil
+}
+
+// Begin puts rec on disk, record and directory entry synced. Only after Begin
+// may the agent start.
 func (s *Store) Begin(rec Record) (*Run, error) {
 	r, err := s.begin(rec)
 	if err != nil {
@@ -92,20 +150,14 @@ func (s *Store) begin(rec Record) (*Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Not O_APPEND: splice(2) refuses it.
-	log, err := os.OpenFile(strings.TrimSuffix(path, recordExt)+logExt, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return nil, errors.Join(err, file.Close(), os.Remove(file.Name()))
-	}
-	r := &Run{Log: log, rec: rec, file: file}
+	r := &Run{rec: rec, file: file}
 	if err := errors.Join(r.write(), syncDir(dir)); err != nil {
-		return nil, errors.Join(err, r.Close(), os.Remove(file.Name()), os.Remove(log.Name()))
+		return nil, errors.Join(err, r.Close(), os.Remove(file.Name()))
 	}
 	return r, nil
 }
 
-// Resume continues the record of a run that another daemon began. Its log
-// cannot be continued: the pipe died with that daemon.
+// Resume continues the record of a run that another daemon began.
 func (s *Store) Resume(rec Record) (*Run, error) {
 	path, err := s.pathOf(rec.Agent, rec.RunID)
 	if err != nil {
@@ -136,13 +188,6 @@ func (r *Run) Update(change func(*Record)) error {
 	return r.write()
 }
 
-// SetLog notes how much output was kept and lost; the next Update writes it.
-func (r *Run) SetLog(kept, lost int64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.rec.LogBytes, r.rec.LogLost = kept, lost
-}
-
 func (r *Run) write() error {
 	line, err := json.Marshal(r.rec)
 	if err != nil {
@@ -159,14 +204,8 @@ func (r *Run) write() error {
 	return r.file.Sync()
 }
 
-// Close closes the files. The record stays.
-func (r *Run) Close() error {
-	err := r.file.Close()
-	if r.Log != nil {
-		err = errors.Join(err, r.Log.Close())
-	}
-	return err
-}
+// Close closes the file. The record stays.
+func (r *Run) Close() error { return r.file.Close() }
 
 // List returns the runs of one agent, oldest first. A record without one
 // complete line belongs to a run that never got permission to start: it is
@@ -254,7 +293,7 @@ func (s *Store) Unfinished() ([]Record, error) {
 	var out []Record
 	var errs []error
 	for _, e := range entries {
-		if !e.IsDir() {
+		if !e.IsDir() || e.Name() == lockDir {
 			continue
 		}
 		records, err := s.List(e.Name())
@@ -272,7 +311,10 @@ func (s *Store) Unfinished() ([]Record, error) {
 // never began included. Runs that are not done stay.
 func (s *Store) Prune(agent string) error {
 	names, err := s.files(agent)
-	if err != nil || len(names) <= Keep {
+	if err != nil || len(names) == 0 {
+		return err
+	}
+	if err := s.pruneLogs(agent, names); err != nil || len(names) <= Keep {
 		return err
 	}
 	for _, name := range names[:len(names)-Keep] {
@@ -291,6 +333,25 @@ func (s *Store) Prune(agent string) error {
 		}
 		if err := os.Remove(path); err != nil {
 			return fmt.Errorf("cannot prune run records: %w", err)
+		}
+	}
+	return nil
+}
+
+// pruneLogs removes logs without a record that are older than the newest one:
+// a kill came between the log and its record.
+func (s *Store) pruneLogs(agent string, records []string) error {
+	entries, err := os.ReadDir(filepath.Join(s.dir, agent))
+	if err != nil {
+		return fmt.Errorf("cannot prune logs: %w", err)
+	}
+	newest := records[len(records)-1]
+	for _, e := range entries {
+		id, isLog := strings.CutSuffix(e.Name(), logExt)
+		if record := id + recordExt; isLog && record < newest && !slices.Contains(records, record) {
+			if err := os.Remove(filepath.Join(s.dir, agent, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("cannot prune logs: %w", err)
+			}
 		}
 	}
 	return nil

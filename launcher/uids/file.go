@@ -49,6 +49,12 @@ func (t *Table) read() (map[string]uint32, error) {
 		return nil, &FileError{t.file, "it is no regular file"}
 	}
 	f, err := trust.Open(t.file)
+	for range 100 { // write replaces it, and reading needs no lock
+		if !errors.Is(err, trust.ErrReplaced) {
+			break
+		}
+		f, err = trust.Open(t.file)
+	}
 	if err != nil {
 		return nil, &FileError{t.file, err.Error()}
 	}

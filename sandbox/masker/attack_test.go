@@ -56,7 +56,7 @@ func TestAttack(t *testing.T) {
 // beAttacker prints what it could do, on several threads.
 func beAttacker() int {
 	parent := os.Getppid()
-	if _, failure := masker.Confine(); failure != nil {
+	if _, failure := masker.Confine(""); failure != nil {
 		fmt.Println(failure)
 		return 1
 	}

@@ -34,12 +34,12 @@ type Client struct {
 	fd int
 }
 
-// Start starts the masker of the stage binary exe, as the user in cred; nil
+// Start starts the masker of the stage binary exe, as the user UID:GID; empty
 // means ours. It waits up to five seconds for the masker to confine itself. If
 // that fails, the masker is killed and the error says why; the process is left
 // to be reaped.
-func Start(exe string, cred *syscall.Credential) (*Client, error) {
-	c, err := fork(exe, cred)
+func Start(exe, who string) (*Client, error) {
+	c, err := fork(exe, who)
 	if err == nil {
 		err = c.hearReady()
 	}
@@ -53,7 +53,7 @@ func Start(exe string, cred *syscall.Credential) (*Client, error) {
 	return c, nil
 }
 
-func fork(exe string, cred *syscall.Credential) (*Client, error) {
+func fork(exe, who string) (*Client, error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
@@ -66,11 +66,11 @@ func fork(exe string, cred *syscall.Credential) (*Client, error) {
 	}
 	defer unix.Close(null)
 	n := uintptr(null)
-	pid, err := syscall.ForkExec(exe, []string{"agent-launcher-stage", "masker"}, &syscall.ProcAttr{
+	pid, err := syscall.ForkExec(exe, []string{"agent-launcher-stage", "masker", who}, &syscall.ProcAttr{
 		Dir:   "/",
 		Env:   environment,
 		Files: []uintptr{n, n, n, uintptr(pair[1])},
-		Sys:   &syscall.SysProcAttr{Setsid: true, Credential: cred},
+		Sys:   &syscall.SysProcAttr{Setsid: true},
 	})
 	if err != nil {
 		_ = unix.Close(pair[0])

@@ -15,7 +15,7 @@ import (
 //
 // A Go process has several threads before main begins, and credentials,
 // no_new_privs and Landlock belong to a thread: each step is made on all.
-func confine() (level string, failure *wire.Failure) {
+func confine(who string) (level string, failure *wire.Failure) {
 	var abi int
 	for _, s := range []struct {
 		step wire.Step
@@ -23,6 +23,8 @@ func confine() (level string, failure *wire.Failure) {
 	}{
 		{wire.StepCore, forbidCores},
 		{wire.StepClose, func() error { return unix.CloseRange(wire.FDKeeper+1, ^uint(0), 0) }},
+		{wire.StepCapabilities, dropBounding}, // needs a capability, so before the change of user
+		{wire.StepUser, func() error { return become(who) }},
 		{wire.StepCapabilities, dropCapabilities},
 		{wire.StepPrivileges, func() error { return everyThread(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0) }},
 		{wire.StepLandlock, func() (err error) { abi, err = landlock(); return err }},

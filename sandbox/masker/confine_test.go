@@ -14,17 +14,18 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/agent-launcher/agent-launcher/sandbox/masker"
+	"github.com/agent-launcher/agent-launcher/sandbox/wire"
 )
 
 // TestConfined looks at a real masker from outside, every thread of it.
 func TestConfined(t *testing.T) {
-	users := map[string]*syscall.Credential{"own user": nil}
+	users := map[string]string{"own user": ""}
 	if os.Geteuid() == 0 { // REQUIRE_SANDBOX has root test these
 		users["nobody"], users["without passwd"] = as(nobodyUID), as(ordinaryUID)
 	}
-	for name, cred := range users {
+	for name, who := range users {
 		t.Run(name, func(t *testing.T) {
-			c := startAs(t, cred)
+			c := startAs(t, who)
 			if !strings.HasPrefix(c.Level, "Landlock ABI ") || !strings.HasSuffix(c.Level, ", seccomp") {
 				skip(t, "level is "+c.Level)
 			}
@@ -33,13 +34,13 @@ func TestConfined(t *testing.T) {
 			o.print(t, random(1<<20))
 			logged(t, o.log, 1<<20)
 			uid := uint32(os.Geteuid())
-			if cred != nil {
-				uid = cred.Uid
+			if user, _ := wire.ParseUser(who); user != nil {
+				uid = user.UID
 			}
-			checkThreads(t, c.PID, cred == nil && uid != 0, map[string]string{
+			checkThreads(t, c.PID, who == "" && uid != 0, map[string]string{
 				"NoNewPrivs": "1", "Seccomp": "2", "CapInh": none, "CapPrm": none, "CapEff": none, "CapAmb": none, "CapBnd": none,
 				"Uid": fmt.Sprintf("%d %[1]d %[1]d %[1]d", uid),
-			}, cred != nil)
+			}, who != "")
 			checkClosed(t, c.PID, uid)
 		})
 	}
@@ -76,7 +77,7 @@ func checkClosed(t *testing.T, pid int, uid uint32) {
 			if uid == 0 {
 				return // root reads all memory
 			}
-			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: as(uid)}
+			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
 		}
 		out, err := cmd.CombinedOutput()
 		if err == nil || !strings.Contains(string(out), "Permission denied") {

@@ -107,7 +107,7 @@ func tmpfs(t *testing.T, options string) string {
 // TestLimitsThatSignal: too large a file and a pipe without a reader are errors
 // of one log, and kill nobody.
 func TestLimitsThatSignal(t *testing.T) {
-	c := startAs(t, nil) // whose limits we may set
+	c := startAs(t, "") // whose limits we may set
 	limit := unix.Rlimit{Cur: 10_000, Max: 10_000}
 	if err := unix.Prlimit(c.PID, unix.RLIMIT_FSIZE, &limit, nil); err != nil {
 		t.Fatal(err)

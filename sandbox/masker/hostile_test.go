@@ -1,6 +1,7 @@
 package masker_test
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -66,7 +67,7 @@ func TestGarbage(t *testing.T) {
 // TestTooManyFiles: a masker without room for descriptors says so for that run,
 // and serves those that it has.
 func TestTooManyFiles(t *testing.T) {
-	c := startAs(t, nil) // whose limits we may set
+	c := startAs(t, "") // whose limits we may set
 	good := newOutput(t, "good", "")
 	good.take(t, c, 0, 0, 0)
 	good.print(t, []byte("it is there"))
@@ -104,7 +105,7 @@ func TestDoesNotStart(t *testing.T) {
 		file:           "cannot start the masker: cannot execute " + file + ": permission denied",
 		"/bin/true":    "cannot start the masker: it died",
 	} {
-		c, err := masker.Start(exe, nil)
+		c, err := masker.Start(exe, "")
 		if c != nil || err == nil || err.Error() != want {
 			t.Errorf("%v, want %s", err, want)
 		}
@@ -126,14 +127,14 @@ func TestDoesNotStart(t *testing.T) {
 func TestKeeperIsNotFooled(t *testing.T) {
 	for name, test := range map[string]struct{ script, want string }{
 		"garbage":      {`printf garbage >&3`, "cannot start the masker: malformed message"},
-		"refuses":      {`printf '\241\002\242\001\016\002\001' >&3`, "cannot start the masker: cannot confine itself with Landlock: operation not permitted"},
+		"refuses":      {fmt.Sprintf(`printf '\241\002\242\001\%03o\002\001' >&3`, wire.StepLandlock), "cannot start the masker: cannot confine itself with Landlock: operation not permitted"},
 		"begins, done": {`printf '\241\003\244\001\141r\002\000\003\000\004\000' >&3`, "cannot start the masker: malformed message"},
 	} {
 		exe := t.TempDir() + "/masker"
 		if err := os.WriteFile(exe, []byte("#!/bin/sh\n"+test.script+"\nread wait <&3\n"), 0o700); err != nil {
 			t.Fatal(err)
 		}
-		_, err := masker.Start(exe, nil)
+		_, err := masker.Start(exe, "")
 		if err == nil || !strings.HasPrefix(err.Error(), test.want) {
 			t.Errorf("%s: %v, want %s", name, err, test.want)
 		}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
 	"testing"
 	"time"
 
@@ -47,7 +46,7 @@ func skip(t testing.TB, why string) {
 	t.Skip(why)
 }
 
-func as(uid uint32) *syscall.Credential { return &syscall.Credential{Uid: uid, Gid: uid} }
+func as(uid uint32) string { return wire.FormatUser(uid, uid) }
 
 // start starts a real masker, as the keeper does for root: of another user.
 func start(t testing.TB) *masker.Client {
@@ -55,12 +54,12 @@ func start(t testing.TB) *masker.Client {
 	if os.Geteuid() == 0 {
 		return startAs(t, as(nobodyUID))
 	}
-	return startAs(t, nil)
+	return startAs(t, "")
 }
 
-func startAs(t testing.TB, cred *syscall.Credential) *masker.Client {
+func startAs(t testing.TB, who string) *masker.Client {
 	t.Helper()
-	c, err := masker.Start(testbin.Build(t).Stage, cred)
+	c, err := masker.Start(testbin.Build(t).Stage, who)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,11 +23,12 @@ import (
 // keeper, as that of a stage.
 const failed = 125
 
-// Main is the whole life of a masker. It never returns: it exits when the keeper
-// is gone and the last pipe has ended.
-func Main() {
+// Main is the whole life of a masker, which becomes the user UID:GID; empty:
+// stays who it is. It never returns: it exits when the keeper is gone and the
+// last pipe has ended.
+func Main(who string) {
 	ignoreSignals()
-	level, failure := confine()
+	level, failure := confine(who)
 	if failure != nil {
 		report := &wire.MaskerReport{Failed: &wire.MaskerFailed{Step: failure.Step, Code: failure.Code}}
 		if data, err := protocol.Marshal(report); err == nil {

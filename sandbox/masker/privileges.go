@@ -4,6 +4,9 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/agent-launcher/agent-launcher/internal/harden"
+	"github.com/agent-launcher/agent-launcher/sandbox/wire"
 )
 
 // ignoreSignals leaves SIGKILL: a unit's stop signals everything in it, but the
@@ -17,12 +20,32 @@ func ignoreSignals() {
 	}
 }
 
-// dropCapabilities empties every set: the bounding set where CAP_SETPCAP is
-// held, the ambient set, then effective, permitted and inheritable.
-func dropCapabilities() error {
-	if err := dropBounding(); err != nil {
+// become switches to another user here and not at the fork: the program's file
+// may be one that only its owner can execute.
+func become(who string) error {
+	user, ok := wire.ParseUser(who)
+	if !ok {
+		return unix.EINVAL
+	}
+	if user == nil {
+		return nil
+	}
+	uid, gid := uintptr(user.UID), uintptr(user.GID)
+	if err := everyThread(unix.SYS_SETGROUPS, 0, 0, 0); err != nil {
 		return err
 	}
+	if err := everyThread(unix.SYS_SETRESGID, gid, gid, gid); err != nil {
+		return err
+	}
+	if err := everyThread(unix.SYS_SETRESUID, uid, uid, uid); err != nil {
+		return err
+	}
+	return harden.NotDumpable() // the change of uid may have undone it
+}
+
+// dropCapabilities empties the ambient set, then effective, permitted and
+// inheritable.
+func dropCapabilities() error {
 	if err := everyThread(unix.SYS_PRCTL, unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0); err != nil {
 		return err
 	}
@@ -31,6 +54,7 @@ func dropCapabilities() error {
 	return everyThread(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&header)), uintptr(unsafe.Pointer(&none[0])), 0)
 }
 
+// dropBounding empties the bounding set where CAP_SETPCAP is held.
 func dropBounding() error {
 	var have [2]unix.CapUserData
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}

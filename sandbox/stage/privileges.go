@@ -37,6 +37,36 @@ func clearCoreFilter() error {
 	return err
 }
 
+// joinCgroup joins the cgroup that the keeper opened for this run. Where it has
+// none, the stage becomes a child subreaper, which survives execve, so that
+// whatever the agent starts and abandons stays below its pid,
+// PR_SET_CHILD_SUBREAPER(2const). Not with a cgroup: an agent that does not
+// expect children of others would never reap them.
+func joinCgroup() error {
+	var st unix.Stat_t
+	if err := unix.Fstat(wire.FDCgroup, &st); err != nil {
+		return err
+	}
+	if st.Mode&unix.S_IFMT == unix.S_IFCHR { // /dev/null
+		return unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+	}
+	_, err := unix.Write(wire.FDCgroup, []byte("0")) // the writer itself, cgroups(7)
+	return err
+}
+
+// dieWith ends the agent when its keeper dies: nobody else could. A change of
+// uid undoes it, so it comes after that, PR_SET_PDEATHSIG(2const); the keeper may have died
+// before.
+func dieWith(keeper int) error {
+	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
+		return err
+	}
+	if unix.Getppid() != keeper {
+		return unix.ESRCH
+	}
+	return nil
+}
+
 // leaveKeyring gives the agent an empty session keyring of its own in place of
 // the launcher's, which execve would hand on, keyctl_join_session_keyring(3). It
 // comes before the change of uid: the new keyring counts against our quota. A

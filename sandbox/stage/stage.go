@@ -37,11 +37,13 @@ func Main() {
 	//    neighbour of the same uid may look into this process.
 	must(wire.StepCore, forbidCores())
 
-	// 2. Here the stage will join its cgroup, or become a child subreaper.
+	// 2. Whatever the agent will start can be found again: in its cgroup, or
+	//    below its pid.
+	must(wire.StepCgroup, joinCgroup())
 
 	// 3. Nothing secret is read before the run record is on disk.
 	spec := readSpec()
-	waitForGo()
+	orders := waitForGo()
 
 	// 4. The values appear, in memory that is neither swapped nor dumped.
 	memory := wire.MemorySecret
@@ -56,11 +58,12 @@ func Main() {
 	must(wire.StepRlimits, setRlimits(spec.Rlimits))
 	must(wire.StepKeyring, leaveKeyring())
 	must(wire.StepCapabilities, dropBounding())
-	if spec.User != nil {
-		must(wire.StepGroups, setGroups(spec.User))
-		must(wire.StepUser, setUser(spec.User))
+	if orders.User != nil {
+		must(wire.StepGroups, setGroups(orders.User))
+		must(wire.StepUser, setUser(orders.User))
 	}
 	must(wire.StepCapabilities, dropCapabilities())
+	must(wire.StepKeeper, dieWith(orders.Keeper))
 	must(wire.StepPrivileges, unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 	must(wire.StepDir, unix.Chdir(spec.Dir))
 	resetSignals()
@@ -96,11 +99,33 @@ func readSpec() *wire.Spec {
 	return spec
 }
 
-// waitForGo returns when the starter says so. EOF means that the starter is
-// gone, silence that it hangs: in both cases no record is certain.
-func waitForGo() {
-	fds := []unix.PollFd{{Fd: wire.FDGo, Events: unix.POLLIN}}
+// waitForGo returns the keeper's orders. EOF instead means that the launcher or
+// the keeper is gone, silence that one hangs: in both cases no record is certain.
+func waitForGo() *wire.Orders {
 	deadline := time.Now().Add(wire.GoTimeout)
+	var data []byte
+	for chunk := make([]byte, 4096); ; {
+		await(wire.FDGo, deadline)
+		n, err := unix.Read(wire.FDGo, chunk)
+		must(wire.StepGo, err)
+		data = append(data, chunk[:n]...)
+		if n == 0 || len(data) > wire.MaxOrders {
+			break
+		}
+	}
+	if len(data) == 0 || data[0] != wire.Go {
+		fail(wire.StepGo, uint32(unix.EPIPE))
+	}
+	orders, err := wire.DecodeOrders(data[1:])
+	if err != nil {
+		fail(wire.StepGo, wire.CodeMalformed)
+	}
+	return orders
+}
+
+// await waits until fd can be read.
+func await(fd int32, deadline time.Time) {
+	fds := []unix.PollFd{{Fd: fd, Events: unix.POLLIN}}
 	for {
 		left := time.Until(deadline)
 		if left <= 0 {
@@ -111,10 +136,6 @@ func waitForGo() {
 			continue
 		}
 		must(wire.StepGo, err)
-		var b [1]byte
-		if n, err := unix.Read(wire.FDGo, b[:]); err != nil || n != 1 || b[0] != wire.Go {
-			fail(wire.StepGo, uint32(unix.EPIPE))
-		}
 		return
 	}
 }

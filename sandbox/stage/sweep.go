@@ -2,8 +2,6 @@ package stage
 
 import (
 	"runtime"
-	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -28,7 +26,7 @@ const (
 // same uid can kill it: the starter kills the agent first and sets a deadline.
 func Sweep(who string) int {
 	runtime.LockOSThread() // as in Main: what is given up is given up by this thread
-	user, ok := parseUser(who)
+	user, ok := wire.ParseUser(who)
 	if !ok {
 		return sweepUsage
 	}
@@ -57,20 +55,4 @@ func drop(user *wire.User) error {
 		}
 	}
 	return nil
-}
-
-// parseUser reads UID:GID. All ones would mean "as before" to setresuid(2), and
-// 0 is nobody's agent.
-func parseUser(who string) (user *wire.User, ok bool) {
-	if who == "" {
-		return nil, true
-	}
-	u, g, _ := strings.Cut(who, ":")
-	uid, err := strconv.ParseUint(u, 10, 32)
-	gid, err2 := strconv.ParseUint(g, 10, 32)
-	const asBefore = 1<<32 - 1
-	if err != nil || err2 != nil || uid == 0 || uid == asBefore || gid == asBefore {
-		return nil, false
-	}
-	return &wire.User{UID: uint32(uid), GID: uint32(gid)}, true
 }

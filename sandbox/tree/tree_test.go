@@ -75,9 +75,9 @@ func poll(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	for end := time.Now().Add(10 * time.Second); !done(); <-tick.C {
+	for end := time.Now().Add(time.Minute); !done(); <-tick.C {
 		if time.Now().After(end) {
-			t.Fatalf("%s: not within 10 s", what)
+			t.Fatalf("%s: not within a minute", what)
 		}
 	}
 }
@@ -103,9 +103,17 @@ func TestKill(t *testing.T) {
 				parent = "hoarder"
 			}
 			root, _ := plantBelow(t, parent, argv...)
-			killed, err := Kill(root, nil)
-			if err != nil || killed == 0 {
-				t.Errorf("killed %d: %v", killed, err)
+			killed := 0
+			poll(t, "Kill wins", func() bool { // on a loaded machine a bomb may take more than one call
+				n, err := Kill(root, nil)
+				killed += n
+				if err != nil && !errors.Is(err, ErrGrowing) {
+					t.Fatal(err)
+				}
+				return err == nil
+			})
+			if killed == 0 {
+				t.Error("nobody was killed")
 			}
 			poll(t, "nobody is left", func() bool {
 				left, err := Below(root)

@@ -1,16 +1,16 @@
-// Package wire is what the starter of an agent (the daemon; the keeper, once it
-// is built) and the stage say to one another. Both import it, so it holds no
-// crypto and opens nothing.
+// Package wire is what launcher, keeper, stage and masker say to one another.
+// All import it, so it holds no crypto and opens nothing.
 //
 // One launch:
 //
-//	starter                                            stage
-//	   | memfd: spec and bundle, sealed against change   |
+//	keeper                                             stage
+//	   | memfd from the launcher: spec and bundle,       |
+//	   | sealed against change                           |
 //	   | fork, execve agent-launcher-stage ------------->|
-//	   |                                    core limit 1, non-dumpable
+//	   |                                    core limit 1, non-dumpable, joins its cgroup
 //	   |                                    reads the spec, waits
-//	   | run record on disk                              |
-//	   | 'G' ------------------------------------------> |
+//	   | the launcher has the run record on disk         |
+//	   | 'G', orders ----------------------------------> |
 //	   |                                    reads the key, opens the bundle
 //	   |                                    into locked memory, becomes the
 //	   |                                    agent's user, drops privileges
@@ -35,7 +35,7 @@ import (
 
 // Version of this protocol. The stage refuses another one: the two binaries of
 // an upgrade that is half done must not guess.
-const Version = 1
+const Version = 2
 
 // The stage's file descriptors. 0, 1 and 2 are the agent's. The status pipe is
 // the highest: close-on-exec works upwards, so its EOF comes last.
@@ -44,14 +44,15 @@ const (
 	FDKey     = 4 // host key file, read with pread at offset 0
 	FDGo      = 5 // pipe, read end
 	FDRuleset = 6 // Landlock ruleset, if the spec says so
-	FDStatus  = 7 // pipe, write end
+	FDCgroup  = 7 // cgroup.procs of the cgroup to join, or /dev/null
+	FDStatus  = 8 // pipe, write end
 )
 
 // The bytes on the go and status pipes.
 const (
-	Go     = 'G' // starter to stage
-	Ready  = 'R' // stage to starter, followed by one Memory byte
-	Failed = 'F' // stage to starter, followed by the step and its code, 4 bytes big-endian
+	Go     = 'G' // keeper to stage, followed by Orders and the end of the pipe
+	Ready  = 'R' // stage to keeper, followed by one Memory byte
+	Failed = 'F' // stage to keeper, followed by the step and its code, 4 bytes big-endian
 )
 
 // GoTimeout is how long a stage waits for Go before it exits.
@@ -77,11 +78,10 @@ type Spec struct {
 	Argv     []string         `cbor:"3,keyasint"`
 	Env      []string         `cbor:"4,keyasint"` // NAME=value, plain
 	Dir      string           `cbor:"5,keyasint"`
-	User     *User            `cbor:"6,keyasint,omitempty"` // absent: stay who we are
-	Rlimits  []Rlimit         `cbor:"7,keyasint"`
-	Bundle   *protocol.Bundle `cbor:"8,keyasint,omitempty"`  // absent: no secrets, the key is not read
-	Landlock bool             `cbor:"9,keyasint"`            // restrict by the ruleset at FDRuleset
-	Seccomp  []byte           `cbor:"10,keyasint,omitempty"` // array of struct sock_filter; absent: no filter
+	Rlimits  []Rlimit         `cbor:"6,keyasint"`
+	Bundle   *protocol.Bundle `cbor:"7,keyasint,omitempty"` // absent: no secrets, the key is not read
+	Landlock bool             `cbor:"8,keyasint"`           // restrict by the ruleset at FDRuleset
+	Seccomp  []byte           `cbor:"9,keyasint,omitempty"` // array of struct sock_filter; absent: no filter
 }
 
 // User is who the agent runs as.
@@ -116,6 +116,7 @@ type Step byte
 // The steps, in their order.
 const (
 	StepCore Step = iota + 1
+	StepCgroup
 	StepSpec
 	StepGo
 	StepMemory
@@ -126,6 +127,7 @@ const (
 	StepCapabilities
 	StepGroups
 	StepUser
+	StepKeeper
 	StepPrivileges
 	StepDir
 	StepLandlock
@@ -138,6 +140,7 @@ const (
 
 var stepNames = map[Step]string{
 	StepCore:         "forbid core dumps",
+	StepCgroup:       "join its cgroup",
 	StepSpec:         "read its launch spec",
 	StepGo:           "hear from the launcher that the run record is on disk",
 	StepMemory:       "get locked memory",
@@ -148,6 +151,7 @@ var stepNames = map[Step]string{
 	StepCapabilities: "drop capabilities",
 	StepGroups:       "set its groups",
 	StepUser:         "become its user",
+	StepKeeper:       "find its keeper alive",
 	StepPrivileges:   "give up new privileges",
 	StepDir:          "enter its working directory",
 	StepLandlock:     "confine itself with Landlock",

@@ -18,7 +18,6 @@ func full() *Spec {
 		Argv:    []string{"a", "", "üñï"},
 		Env:     []string{"A=b", "C="},
 		Dir:     "/work",
-		User:    &User{UID: 1, GID: 4294967295, Groups: []uint32{3}},
 		Rlimits: []Rlimit{{Resource: 7, Soft: 1, Hard: 1<<64 - 1}},
 		Bundle: &protocol.Bundle{
 			Meta: protocol.Meta{
@@ -59,7 +58,7 @@ func TestSpecRefused(t *testing.T) {
 	good := encode(t, full())
 	for name, data := range map[string][]byte{
 		"empty":           {},
-		"another version": change(func(s *Spec) { s.Version = 2 }),
+		"another version": change(func(s *Spec) { s.Version = Version + 1 }),
 		"no argv":         change(func(s *Spec) { s.Argv = nil }),
 		"no paths":        change(func(s *Spec) { s.Paths = []string{} }),
 		"not UTF-8":       change(func(s *Spec) { s.Argv[0] = "\xff" }),

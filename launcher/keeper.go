@@ -1,0 +1,139 @@
+package launcher
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"go.uber.org/zap"
+
+	"github.com/agent-launcher/agent-launcher/internal/trust"
+	"github.com/agent-launcher/agent-launcher/launcher/config"
+	"github.com/agent-launcher/agent-launcher/sandbox"
+)
+
+// keeperLink is the way to the keeper. It is found again when it is gone: one
+// that this daemon starts itself is started anew, a configured one is only
+// tried again.
+type keeperLink struct {
+	stage  string
+	socket string
+	key    string
+	own    bool // not configured: started here
+	log    *zap.Logger
+	found  func(*sandbox.Keeper) // told of each keeper that was connected; may be nil
+
+	mu   sync.Mutex
+	k    *sandbox.Keeper
+	err  error // of the last attempt
+	over bool  // nothing is connected any more
+}
+
+func newKeeperLink(cfg *config.Config, log *zap.Logger) (*keeperLink, error) {
+	l := &keeperLink{socket: cfg.KeeperSocket, key: cfg.HostKeyFile, log: log}
+	if l.socket != "" {
+		return l, nil
+	}
+	l.own, l.socket = true, filepath.Join(cfg.StateDir, "keeper.sock")
+	if len(l.socket) > maxSocket {
+		return nil, fmt.Errorf("cannot put the keeper's socket into stateDir: %s has %d bytes, the limit is %d (unix(7))", l.socket, len(l.socket), maxSocket)
+	}
+	var err error
+	l.stage, err = trustedStage()
+	return l, err
+}
+
+// maxSocket is the longest path of a unix socket in bytes.
+const maxSocket = 107
+
+func trustedStage() (string, error) {
+	stage, err := sandbox.StagePath()
+	if err != nil {
+		return "", err
+	}
+	return stage, trust.Check(stage)
+}
+
+// get returns the keeper, connected anew if need be.
+func (l *keeperLink) get() (*sandbox.Keeper, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.over {
+		return nil, errStopping
+	}
+	if l.k != nil && alive(l.k) {
+		return l.k, nil
+	}
+	if l.k, l.err = l.connect(); l.err != nil {
+		l.k = nil
+		return nil, l.err
+	}
+	if l.found != nil {
+		l.found(l.k)
+	}
+	return l.k, nil
+}
+
+func (l *keeperLink) connect() (*sandbox.Keeper, error) {
+	if !l.own {
+		return sandbox.Dial(l.socket)
+	}
+	return sandbox.StartKeeper(l.stage, l.socket, l.key)
+}
+
+func alive(k *sandbox.Keeper) bool {
+	select {
+	case <-k.Gone():
+		return false
+	default:
+		return true
+	}
+}
+
+// state is the connected keeper, nil if there is none, and why not.
+func (l *keeperLink) state() (*sandbox.Keeper, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.k != nil && alive(l.k):
+		return l.k, nil
+	case l.err != nil:
+		return nil, l.err
+	}
+	return nil, sandbox.ErrKeeperGone
+}
+
+// close ends the connection, and with quit a keeper of our own: nothing runs
+// any more.
+func (l *keeperLink) close(quit bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.over = true
+	if l.k == nil || !alive(l.k) {
+		return
+	}
+	if !quit || !l.own {
+		l.k.Close()
+		return
+	}
+	if err := l.k.Quit(context.Background()); err != nil {
+		l.log.Error("the keeper is left", zap.Error(err))
+	}
+}
+
+// temporaryKeeper is one of our own, at a socket of its own, for as long as a
+// command runs: the daemon's serves one launcher at a time. end ends it.
+func temporaryKeeper(key string, log *zap.Logger) (l *keeperLink, end func(), err error) {
+	l = &keeperLink{own: true, key: key, log: log}
+	if l.stage, err = trustedStage(); err != nil {
+		return nil, nil, err
+	}
+	dir, err := os.MkdirTemp("", "agent-launcher-")
+	if err != nil {
+		return nil, nil, fmt.Errorf("cannot make a place for the keeper's socket: %w", err)
+	}
+	l.socket = filepath.Join(dir, "keeper.sock")
+	return l, func() { l.close(true); _ = os.RemoveAll(dir) }, nil
+}

@@ -1,0 +1,275 @@
+// Package keeper is the parent of every agent. It opens the host key file and
+// hands it on, forks stages, reaps them, enforces deadlines and kills trees; it
+// keeps all this while the launcher is replaced. Package wire has its protocol.
+//
+// It decodes calls and nothing else: no bundle, no launch spec, no output of an
+// agent. One goroutine has all the state and waits in poll(2).
+package keeper
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/agent-launcher/agent-launcher/internal/harden"
+	"github.com/agent-launcher/agent-launcher/sandbox/cgroup"
+	"github.com/agent-launcher/agent-launcher/sandbox/masker"
+	"github.com/agent-launcher/agent-launcher/sandbox/wire"
+)
+
+// Options are a keeper's.
+type Options struct {
+	Socket  string // its unix socket, made with mode 0600 for Daemon
+	HostKey string // the host key file, opened for each launch, never read
+	Daemon  uint32 // uid of the launcher, the only one that may call
+	Users   Users  // whom it starts agents as
+}
+
+type keeper struct {
+	Options
+	listen  int
+	signals int // a byte for each signal that came
+	conn    *conn
+	masker  *masker.Client
+	retry   time.Time // when a masker that did not start is tried again; zero: never
+	tidyAt  time.Time // when memory is given back; zero: it was
+	cgroups *cgroup.Root
+	hello   wire.Hello
+	runs    map[string]*run
+	sweeps  map[int]*sweep // by pid
+	quit    bool
+	endBy   time.Time // when a keeper that ends waits no longer; zero: something runs
+}
+
+// Main is a keeper's life. It returns once it was told to end and nothing
+// lives any more; an error says why it could not begin. ready is called when it
+// serves.
+func Main(o Options, ready func()) error {
+	// Stages die with the thread that forked them, see the stage's dieWith.
+	runtime.LockOSThread()
+	// It lives for months beside the host's real work, is one goroutine, and
+	// allocates little: a small heap is worth more than rare collections, and
+	// caches for 64 processors are worth nothing.
+	runtime.GOMAXPROCS(1)
+	debug.SetGCPercent(10)
+	k := &keeper{Options: o, conn: nil, runs: map[string]*run{}, sweeps: map[int]*sweep{}}
+	if err := k.begin(); err != nil {
+		return err
+	}
+	ready()
+	for !k.done() {
+		if err := k.turn(); err != nil {
+			return err
+		}
+	}
+	k.end()
+	return nil
+}
+
+func (k *keeper) begin() error {
+	if err := errors.Join(harden.LimitCores(), harden.NotDumpable()); err != nil {
+		return fmt.Errorf("cannot close the keeper to its neighbours: %w", err)
+	}
+	unix.Umask(0o077)
+	// What an agent abandons becomes our child, to be killed with its run.
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("cannot become a child subreaper: %w", err)
+	}
+	key, err := openKey(k.HostKey)
+	if err != nil {
+		return err
+	}
+	_ = key.Close()
+	if k.signals, err = notifySignals(); err != nil {
+		return err
+	}
+	k.hello = wire.Hello{
+		Version: wire.KeeperVersion, PID: os.Getpid(), UID: uint32(os.Geteuid()), Switch: k.Users.canSwitch,
+		First: k.Users.First, Last: k.Users.Last, Controllers: []string{},
+	}
+	if k.cgroups, err = cgroup.Open(); err != nil {
+		k.hello.NoCgroup = err.Error()
+	} else {
+		k.hello.Cgroup, k.hello.Controllers = k.cgroups.Path(), append([]string{}, k.cgroups.Controllers()...)
+	}
+	if err := k.startMasker(); err != nil {
+		return errors.Join(err, k.closeCgroups())
+	}
+	if k.listen, err = listen(k.Socket, k.Daemon); err != nil {
+		return errors.Join(err, k.closeCgroups())
+	}
+	return nil
+}
+
+// notifySignals turns signals into bytes that poll sees. SIGPIPE only so that
+// a stderr that nobody reads any more does not end the keeper.
+func notifySignals() (int, error) {
+	var p [2]int
+	if err := unix.Pipe2(p[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
+		return 0, fmt.Errorf("cannot make a pipe: %w", err)
+	}
+	c := make(chan os.Signal, 64)
+	signal.Notify(c, syscall.SIGCHLD, syscall.SIGTERM, syscall.SIGINT, syscall.SIGPIPE)
+	signal.Ignore(syscall.SIGHUP) // a terminal's end, or a reload meant for the launcher
+	go func() {
+		for s := range c {
+			if s != syscall.SIGPIPE { // a full pipe wakes as well as one byte more
+				_, _ = unix.Write(p[1], []byte{byte(s.(syscall.Signal))})
+			}
+		}
+	}()
+	return p[0], nil
+}
+
+// turn waits for one of everything that can happen and handles what did.
+func (k *keeper) turn() error {
+	fds := []unix.PollFd{{Fd: int32(k.signals), Events: unix.POLLIN}}
+	handle := []func(){k.signaled}
+	watch := func(fd int, events int16, f func()) {
+		fds = append(fds, unix.PollFd{Fd: int32(fd), Events: events})
+		handle = append(handle, f)
+	}
+	if c := k.conn; c != nil { // before listen: an end makes room for the next
+		watch(c.fd, c.events(), func() { k.talk(c) })
+	}
+	watch(k.listen, unix.POLLIN, k.accept)
+	if m := k.masker; m != nil {
+		watch(m.FD(), unix.POLLIN, func() { k.hearMasker(m) })
+	}
+	for _, r := range k.runs {
+		if r.status >= 0 {
+			watch(r.status, unix.POLLIN, func() { k.hearStage(r) })
+		}
+	}
+	n, err := unix.Poll(fds, k.timeout())
+	if err != nil && err != unix.EINTR {
+		return fmt.Errorf("cannot wait for events: %w", err)
+	}
+	k.tidy(n > 0)
+	for i := range fds {
+		if fds[i].Revents != 0 {
+			handle[i]()
+		}
+	}
+	k.expire(time.Now())
+	return nil
+}
+
+// calm is how long nothing happens before the keeper gives memory back.
+const calm = time.Second
+
+// tidy returns memory to the system once it is calm: the keeper lives for
+// months, and what a burst of launches needed is needed by others then.
+func (k *keeper) tidy(busy bool) {
+	switch {
+	case busy:
+		k.tidyAt = time.Now().Add(calm)
+	case !k.tidyAt.IsZero() && !time.Now().Before(k.tidyAt):
+		k.tidyAt = time.Time{}
+		debug.FreeOSMemory()
+	}
+}
+
+// timeout is how long poll may wait, in milliseconds; -1: for ever.
+func (k *keeper) timeout() int {
+	next := k.retry
+	earlier := func(t time.Time) {
+		if !t.IsZero() && (next.IsZero() || t.Before(next)) {
+			next = t
+		}
+	}
+	earlier(k.tidyAt)
+	earlier(k.endBy)
+	for _, r := range k.runs {
+		earlier(r.due)
+	}
+	if next.IsZero() {
+		return -1
+	}
+	return int(max(0, time.Until(next)+time.Millisecond-1) / time.Millisecond)
+}
+
+// expire does what has become due: the end of deadlines, graces and patience.
+func (k *keeper) expire(now time.Time) {
+	if !k.retry.IsZero() && !now.Before(k.retry) {
+		k.retry = time.Time{}
+		k.replaceMasker()
+	}
+	for _, r := range k.runs {
+		if !r.due.IsZero() && !now.Before(r.due) {
+			k.overdue(r)
+		}
+	}
+}
+
+// signaled drains the signals.
+func (k *keeper) signaled() {
+	var buf [64]byte
+	n, _ := unix.Read(k.signals, buf[:])
+	for _, s := range buf[:max(n, 0)] {
+		if s == byte(unix.SIGTERM) || s == byte(unix.SIGINT) {
+			k.stopAll()
+		}
+	}
+	k.reap()
+}
+
+// stopAll ends every run with its grace, and then the keeper.
+func (k *keeper) stopAll() {
+	k.quit = true
+	for _, r := range k.runs {
+		k.stop(r, wire.WhyQuit)
+	}
+}
+
+// sweepPatience is how long a keeper that ends waits for TMPDIRs to be emptied.
+// What is left then is emptied before the agent's next run.
+const sweepPatience = 2 * time.Second
+
+func (k *keeper) done() bool {
+	if !k.quit {
+		return false
+	}
+	for _, r := range k.runs {
+		if r.state != wire.RunEnded {
+			return false
+		}
+	}
+	if k.endBy.IsZero() {
+		k.endBy = time.Now().Add(sweepPatience)
+	}
+	return len(k.sweeps) == 0 || !time.Now().Before(k.endBy)
+}
+
+func (k *keeper) end() {
+	if k.conn != nil {
+		k.conn.flush()
+	}
+	for pid := range k.sweeps {
+		_ = unix.Kill(pid, unix.SIGKILL)
+	}
+	_ = os.Remove(k.Socket)
+	if k.masker != nil {
+		_ = k.masker.Close()
+	}
+	if err := k.closeCgroups(); err != nil {
+		complain(err)
+	}
+}
+
+func (k *keeper) closeCgroups() error {
+	if k.cgroups == nil {
+		return nil
+	}
+	return k.cgroups.Close()
+}
+
+// complain is for who reads the unit's journal. It never holds a value.
+func complain(err error) { fmt.Fprintln(os.Stderr, "agent-launcher: keeper:", err) }
