@@ -37,6 +37,9 @@ func Exec(ctx context.Context, configPath, name string, log *zap.Logger) (int, e
 	if err != nil {
 		return CannotStart, err
 	}
+	if err := makeState(cfg.StateDir); err != nil {
+		return CannotStart, err
+	}
 	store, err := runs.Open(filepath.Join(cfg.StateDir, "runs"))
 	if err != nil {
 		return CannotStart, err

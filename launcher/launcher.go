@@ -177,9 +177,8 @@ func hardenProcess() error {
 // directory would start every agent twice. The kernel drops the lock with the
 // process, however it ends.
 func prepareState(dir string) (*os.File, error) {
-	// 0711: agents that run as another user pass through to their own HOME.
-	if err := os.MkdirAll(dir, 0o711); err != nil {
-		return nil, fmt.Errorf("cannot make the state directory: %w", err)
+	if err := makeState(dir); err != nil {
+		return nil, err
 	}
 	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -193,6 +192,22 @@ func prepareState(dir string) (*os.File, error) {
 		time.Sleep(50 * time.Millisecond)
 	}
 	return nil, errors.Join(fmt.Errorf("cannot use %s: another daemon does", dir), lock.Close())
+}
+
+// makeState makes the state directory with mode 0711: agents that run as another
+// user pass through to their own HOME. One that is there is its owner's.
+func makeState(dir string) error {
+	_, err := os.Stat(dir)
+	if err == nil {
+		return nil
+	}
+	if err = os.MkdirAll(dir, 0o711); err == nil {
+		err = os.Chmod(dir, 0o711) // whatever the umask is
+	}
+	if err != nil {
+		return fmt.Errorf("cannot make the state directory: %w", err)
+	}
+	return nil
 }
 
 func (d *Daemon) serve(server *http.Server, l net.Listener) <-chan struct{} {
