@@ -21,7 +21,7 @@ type confined struct {
 
 // confine prepares everything that the stage will only have to switch on. It
 // fails if the kernel cannot enforce what the policy asks for.
-func confine(p *Policy, at *Places, programs []string, h Host) (*confined, error) {
+func confine(p *Policy, at *Places, programs []programRule, h Host) (*confined, error) {
 	if p.Profile != ProfileWorkspace && p.Profile != ProfileStrict && p.Profile != ProfileOff {
 		return nil, fmt.Errorf("the policy has no profile") // never off by forgetting it
 	}

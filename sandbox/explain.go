@@ -93,24 +93,21 @@ func Explain(p Policy, at Places, argv0, path string, h Host) *Explained {
 }
 
 func (x *Explained) addRules(p *Policy, at *Places, argv0, path string) {
-	var programs []string
-	if argv0 != "" {
-		programs = candidates(argv0, path)
+	for _, r := range systemRules {
+		x.addOptional(r.explain(x.Handled, r.open))
 	}
-	optional, required := rules(p, at, programs)
-	for i, r := range optional {
-		if shown, err := r.explain(x.Handled); err == nil {
-			shown.System = i < len(systemRules)
-			x.Rules = append(x.Rules, shown)
-		} else if !leftOut(err) {
-			x.Problems = append(x.Problems, err.Error())
-		}
+	for i := range x.Rules {
+		x.Rules[i].System = true
 	}
+	for _, r := range programRules(p, at, argv0, path) {
+		x.addOptional(r.explain(x.Handled, func(handled uint64) (*opened, error) { return r.open(at, handled) }))
+	}
+	required := append(ownRules(p, at), operatorRules(p)...)
 	for _, r := range required {
 		if r.path == "" { // no plan, so no working directory
 			continue
 		}
-		shown, err := r.explain(x.Handled)
+		shown, err := r.explain(x.Handled, r.open)
 		if made := r.path == at.Home || r.path == at.Tmp; err != nil && made {
 			shown.Real, err = real(r.path), nil
 		}
@@ -124,9 +121,18 @@ func (x *Explained) addRules(p *Policy, at *Places, argv0, path string) {
 	}
 }
 
-func (r rule) explain(handled uint64) (Rule, error) {
+// addOptional adds a rule, unless it is none on this host.
+func (x *Explained) addOptional(shown Rule, err error) {
+	if err == nil {
+		x.Rules = append(x.Rules, shown)
+	} else if !leftOut(err) {
+		x.Problems = append(x.Problems, err.Error())
+	}
+}
+
+func (r rule) explain(handled uint64, open func(uint64) (*opened, error)) (Rule, error) {
 	shown := Rule{Path: r.path, Why: r.why, Access: r.rights & handled, Rights: rightsInWords(r.rights)}
-	o, err := r.open(handled)
+	o, err := open(handled)
 	if err != nil {
 		return shown, err
 	}

@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"os"
@@ -27,7 +26,7 @@ func landlockABI() int {
 
 // ruleset builds the Landlock ruleset of one launch. It is made anew for each:
 // rules name inodes, and a directory that was replaced is another one.
-func ruleset(p *Policy, e *Enforcement, at *Places, programs []string) (*os.File, error) {
+func ruleset(p *Policy, e *Enforcement, at *Places, programs []programRule) (*os.File, error) {
 	attr := ll.RulesetAttr{HandledAccessFS: e.FS, HandledAccessNet: e.Net, Scoped: e.Scop}
 	fd, err := ll.LandlockCreateRuleset(&attr, 0)
 	if err != nil {
@@ -40,13 +39,18 @@ func ruleset(p *Policy, e *Enforcement, at *Places, programs []string) (*os.File
 	return file, nil
 }
 
-func fill(fd int, p *Policy, e *Enforcement, at *Places, programs []string) error {
-	optional, required := rules(p, at, programs)
-	for _, r := range optional {
+func fill(fd int, p *Policy, e *Enforcement, at *Places, programs []programRule) error {
+	for _, r := range systemRules {
 		if err := addPath(fd, r, e.FS); err != nil && !leftOut(err) {
 			return err
 		}
 	}
+	for _, r := range programs {
+		if err := r.add(fd, at, e.FS); err != nil && !leftOut(err) {
+			return err
+		}
+	}
+	required := append(ownRules(p, at), operatorRules(p)...)
 	for _, r := range required {
 		if at.Base != "" && (r.path == at.Home || r.path == at.Tmp) { // not made yet: the keeper adds its rule
 			continue
@@ -74,12 +78,6 @@ func ownRights(p *Policy, at *Places, handled uint64) (home, tmp uint64) {
 	return home, tmp
 }
 
-// rules are all rules of a policy on paths. An optional one is left out where
-// there is no such path; one that is required and impossible fails the launch.
-func rules(p *Policy, at *Places, programs []string) (optional, required []rule) {
-	return append(systemRules[:], programRules(programs)...), append(ownRules(p, at), operatorRules(p)...)
-}
-
 // leftOut reports whether an optional rule is none for this reason.
 func leftOut(err error) bool {
 	return errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) || errors.Is(err, unix.ENOTDIR)
@@ -97,38 +95,6 @@ func operatorRules(p *Policy) []rule {
 		}
 	}
 	return rules
-}
-
-// programRules open the agent's program itself, and the interpreter that its
-// first line names, wherever they lie: that file and nothing beside it.
-func programRules(programs []string) []rule {
-	var rules []rule
-	for _, path := range programs {
-		rules = append(rules, rule{path, readFile | ll.AccessFSExecute, "its program"})
-		if interpreter := interpreterOf(path); interpreter != "" {
-			rules = append(rules, rule{interpreter, readFile | ll.AccessFSExecute, "its program's interpreter"})
-		}
-	}
-	return rules
-}
-
-// interpreterOf reads the path after #!, execve(2).
-func interpreterOf(path string) string {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return ""
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() { // a FIFO would be waited for
-		return ""
-	}
-	line, _ := bufio.NewReaderSize(f, 256).ReadString('\n') // BINPRM_BUF_SIZE
-	rest, ok := strings.CutPrefix(line, "#!")
-	fields := strings.Fields(rest)
-	if !ok || len(fields) == 0 {
-		return ""
-	}
-	return fields[0]
 }
 
 // apart refuses a rule that would give the agent the launcher's own files: one
@@ -168,6 +134,11 @@ func addPath(fd int, r rule, handled uint64) error {
 	if err != nil {
 		return err
 	}
+	return r.addOpened(fd, o)
+}
+
+// addOpened closes o.
+func (r rule) addOpened(fd int, o *opened) error {
 	defer unix.Close(o.fd)
 	attr := ll.PathBeneathAttr{AllowedAccess: o.rights, ParentFd: o.fd}
 	if err := ll.LandlockAddPathBeneathRule(fd, &attr, 0); err != nil {
