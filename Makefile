@@ -19,7 +19,7 @@ PROTO   := plugins/adapter/adapterpb
 
 .PHONY: help
 help: # this list
-	@sed -n 's/^\([a-z-]*\):[^#]*# \(.*\)/make \1\t\2/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*# \(.*\)/make \1\t\2/p' Makefile | expand -t 18
 
 .PHONY: build
 build: go # the programs, into bin/
@@ -40,12 +40,17 @@ build-demo: go
 test: build build-demo # all tests; REQUIRE_SANDBOX=1 makes a skipped sandbox test fail
 	AGENT_LAUNCHER_BIN=$(BIN) $(TEST) -count=1 -timeout 5m ./...
 
+# What it installs stays in XDG_CACHE_HOME, else in /var/tmp.
+.PHONY: e2e
+e2e: build build-demo # real claude and codex as agents; needs npm, its registry and 800 MB
+	AGENT_LAUNCHER_BIN=$(BIN) $(TEST) -tags e2e -count=1 -timeout 15m -run '^TestCLIs$$' -v ./internal/e2e
+
 .PHONY: check
 check: go gcc build build-demo # format, vet, staticcheck, drift of generated code, races
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go' 2>/dev/null || find . -name '*.go')); \
 	  if [ -n "$$unformatted" ]; then echo "make: run gofmt -w on:" $$unformatted >&2; exit 1; fi
-	$(GO) vet ./...
-	$(GO) tool staticcheck ./...
+	$(GO) vet -tags e2e ./...
+	$(GO) tool staticcheck -tags e2e ./...
 	$(GO) mod tidy -diff
 	@$(MAKE) --no-print-directory drift
 	AGENT_LAUNCHER_BIN=$(BIN) CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 10m $(RACE)
