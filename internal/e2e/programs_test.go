@@ -29,7 +29,7 @@ func programs() []program {
 			want: []string{"fork 42", "exec shell 2", "worker hello", "fs content true", "tcp on loopback", "wasm 42", "os true true true true"}},
 		{script: "git.sh", needs: []string{"sh", "git"}, bare: true, want: []string{"Agent: First commit", "1 file changed", "content"}},
 		{script: "go.sh", needs: []string{"sh", "go"}, bare: true, slow: true, want: []string{"built 42", "cache in HOME"}},
-		{script: "npm.sh", needs: []string{"sh", "npm", "node", "npx"}, bare: true, want: []string{"from a folder from a tarball", "from its command", "dependency"}},
+		{script: "npm.sh", needs: []string{"sh", "npm", "node", "npx"}, bare: true, slow: true, want: []string{"from a folder from a tarball", "from its command", "dependency"}},
 	}
 }
 
