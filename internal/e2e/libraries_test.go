@@ -25,6 +25,7 @@ func TestLibraries(t *testing.T) {
 	}
 	must(t, os.Chmod(h.path("secret"), 0o600))
 	must(t, os.Symlink("../lib/node_modules/tool/bin/cli.js", h.path("prefix/bin/tool")))
+	dirs := []string{h.path("prefix/bin")}
 	run := func(t *testing.T, command, plant string, says string) {
 		t.Helper()
 		home := h.path("state/agents/" + t.Name()[strings.LastIndex(t.Name(), "/")+1:] + "/home")
@@ -36,13 +37,14 @@ func TestLibraries(t *testing.T) {
 			}
 		}
 		out, _ := h.exec(t, name, map[string]any{"command": command, "cwd": h.path("work"),
-			"env": map[string]any{"PATH": home + "/bin:" + h.path("prefix/bin") + ":/usr/local/bin:/usr/bin:/bin"}}, "", nil)
+			"env": map[string]any{"PATH": home + "/bin:" + path(dirs)}}, "", nil)
 		if !strings.Contains(out, says) || strings.Contains(out, "canary") {
 			t.Errorf("nothing of %q, or a canary, in\n%s", says, out)
 		}
 	}
 	t.Run("npm", func(t *testing.T) {
-		find(t, []string{"node"}, true)
+		node, _ := find(t, []string{"node"}, true)
+		dirs = append(dirs, node...)
 		run(t, "tool", "", "a dependency 1.2.3")
 	})
 	t.Run("venv", func(t *testing.T) {

@@ -118,7 +118,7 @@ func find(t *testing.T, names []string, bare bool) (dirs []string, policy map[st
 // usualDirs are the PATH that every agent starts with.
 var usualDirs = []string{"/usr/local/bin", "/usr/bin", "/bin"}
 
-func path(dirs []string) string { return strings.Join(append(dirs, usualDirs...), ":") }
+func path(dirs []string) string { return strings.Join(slices.Concat(dirs, usualDirs), ":") }
 
 // exec runs one heartbeat of a new agent in the foreground.
 func (h *host) exec(t *testing.T, name string, config map[string]any, user string, policy map[string]any) (out string, code int) {
