@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"go.uber.org/zap"
 
@@ -24,6 +25,8 @@ type keeperLink struct {
 	own    bool // not configured: started here
 	log    *zap.Logger
 	found  func(*sandbox.Keeper) // told of each keeper that was connected; may be nil
+
+	last atomic.Pointer[sandbox.Keeper] // k, for who must not wait for a keeper that starts
 
 	mu   sync.Mutex
 	k    *sandbox.Keeper
@@ -70,6 +73,7 @@ func (l *keeperLink) get() (*sandbox.Keeper, error) {
 		l.k = nil
 		return nil, l.err
 	}
+	l.last.Store(l.k)
 	if l.found != nil {
 		l.found(l.k)
 	}

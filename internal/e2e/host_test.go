@@ -40,6 +40,7 @@ type host struct {
 	seed    string // the private key's base64url, for scans
 	proxy   *proxy
 
+	with  func(*exec.Cmd) // changes the daemon's start; may be nil
 	cmd   *exec.Cmd
 	ended chan error
 }
@@ -96,6 +97,7 @@ type agent struct {
 	heartbeat map[string]any
 	timeout   int
 	user      string
+	sandbox   map[string]any
 }
 
 func ref(secret string, version any) map[string]any {
@@ -119,6 +121,9 @@ func (h *host) addAgent(name string, a agent) (id string) {
 	}
 	if a.user != "" {
 		file["user"] = a.user
+	}
+	if a.sandbox != nil {
+		file["sandbox"] = a.sandbox
 	}
 	h.writeJSON("adapters.d/"+name+".json", file)
 	return id
@@ -146,6 +151,9 @@ func (h *host) start() {
 	defer log.Close()
 	h.cmd = exec.Command(h.bin.Launcher, "run", "--config", h.config, "--log-level", "debug")
 	h.cmd.Stdout, h.cmd.Stderr = log, log
+	if h.with != nil {
+		h.with(h.cmd)
+	}
 	must(h.t, h.cmd.Start())
 	h.ended = make(chan error, 1)
 	cmd, ended := h.cmd, h.ended

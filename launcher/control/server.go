@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -30,6 +31,9 @@ type Daemon interface {
 	// last finished run, then that of the current one, with follow until its
 	// end or that of ctx.
 	Logs(agent string, follow bool) (func(context.Context, *Stream) error, error)
+	// IsAgent reports whether who connected to the unix socket fd, with that
+	// uid, is part of an agent.
+	IsAgent(fd int, uid uint32) bool
 }
 
 // ErrNoAgent says that no agent has that name.
@@ -114,19 +118,19 @@ func newServer(d Daemon, socketGroup uint32, l limits) *http.Server {
 		MaxHeaderBytes:    16 << 10,
 		ConnState:         b.connState,
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			return context.WithValue(ctx, peerKey{}, allowed(c, socketGroup))
+			// Not here, where the next connection waits.
+			return context.WithValue(ctx, peerKey{}, sync.OnceValue(func() *Error { return refusal(c, socketGroup, d.IsAgent) }))
 		},
 	}
 }
 
-// authorize refuses peers that are neither root, nor the daemon's user, nor in
-// the socket's group. The mode of the socket says the same; a mode can be
-// changed by mistake.
+// authorize refuses agents, and peers that are neither root, nor the daemon's
+// user, nor in the socket's group. The mode of the socket says the latter too; a
+// mode can be changed by mistake.
 func authorize(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if ok, _ := r.Context().Value(peerKey{}).(bool); !ok {
-			reply(w, http.StatusForbidden, Error{Error: "this user may not control the daemon",
-				Hint: "run as root or as a member of the control socket's group"})
+		if no := r.Context().Value(peerKey{}).(func() *Error)(); no != nil {
+			reply(w, http.StatusForbidden, *no)
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -100,7 +100,7 @@ func (k *keeper) admit(fd int) error {
 		return fmt.Errorf("cannot see who connects: %w", err)
 	case peer.Uid != k.Daemon:
 		return fmt.Errorf("the keeper serves uid %d alone, not uid %d", k.Daemon, peer.Uid)
-	case k.isAgent(int(peer.Pid)):
+	case k.isAgent(fd, int(peer.Pid)):
 		return errors.New("the keeper serves no agent")
 	case k.conn != nil:
 		return errors.New(wire.Busy)
@@ -108,19 +108,13 @@ func (k *keeper) admit(fd int) error {
 	return nil
 }
 
-// isAgent reports whether a process is part of an agent.
-func (k *keeper) isAgent(pid int) bool {
+// isAgent reports whether who connected is part of an agent, or may be. Whatever
+// lives below the keeper is: not all of it hangs below a run's own process.
+func (k *keeper) isAgent(fd, pid int) bool {
 	if k.cgroups != nil && cgroup.Holds(k.cgroups.Path(), pid) {
 		return true
 	}
-	return tree.Inside(pid, func(p int) bool {
-		for _, r := range k.runs {
-			if r.pid == p && !r.reaped {
-				return true
-			}
-		}
-		return false
-	})
+	return tree.Peer(fd, func(p int) bool { return p == os.Getpid() })
 }
 
 // send queues a notice.

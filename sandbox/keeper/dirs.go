@@ -20,13 +20,21 @@ import (
 //	BASE/tmp/RUNID    0700, the agent's, for this run
 //
 // The keeper may be root and BASE belong to a launcher that was taken over: no
-// link is followed, and nothing is given away that was not made here.
+// link is followed, nothing is given away that was not made here, and nothing is
+// made in a directory of anybody else: to open one needs no right to write.
 func (k *keeper) makeDirs(r *run, s *wire.Start, files []int) error {
 	base, err := dup(files[wire.StartBase])
 	if err != nil {
 		return err
 	}
 	r.base = base
+	var st unix.Stat_t
+	if err := unix.Fstat(base, &st); err != nil {
+		return fmt.Errorf("cannot look at the place of the agent's directories: %w", err)
+	}
+	if st.Uid != k.Daemon && k.Daemon != uint32(os.Geteuid()) { // else the launcher can do all that we can
+		return fmt.Errorf("the place of the agent's directories belongs to uid %d, not to the launcher's uid %d", st.Uid, k.Daemon)
+	}
 	home, err := r.ownDir(base, wire.HomeDir, "HOME")
 	if err != nil {
 		return err

@@ -1,15 +1,18 @@
 // Command attacker is a hostile agent: it tries attacks and says how each
 // went, "done" or why not, one a line. Its arguments are pairs of an attack and
-// its target.
+// its target; or "obey" and a FIFO of them.
 package main
 
 import (
+	"bufio"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 	"unsafe"
@@ -18,66 +21,115 @@ import (
 )
 
 func main() {
-	for i := 1; i+1 < len(os.Args); i += 2 {
-		if err := attacks[os.Args[i]](os.Args[i+1]); err != nil {
-			fmt.Println("failed:", err)
-			continue
+	args := append(os.Args[1:], "", "", "")
+	switch args[0] {
+	case "obey":
+		obey(args[1])
+	case "single":
+		single(args[1])
+	case "middle":
+		middle(os.Args[2:])
+	case "orphan":
+		orphan(args[1], args[2])
+	case "fugitive":
+		fugitive()
+	case "connect-and-die":
+		connectAndDie(args[1])
+	case "abort":
+		abort()
+	default:
+		for i := 1; i+1 < len(os.Args); i += 2 {
+			fmt.Println(try(os.Args[i], os.Args[i+1]))
 		}
-		fmt.Println("done")
 	}
 }
 
-var attacks = map[string]func(target string) error{
-	"read":     func(path string) error { _, err := os.ReadFile(path); return err },
-	"list":     func(path string) error { _, err := os.ReadDir(path); return err },
-	"write":    func(path string) error { return os.WriteFile(path, []byte("x"), 0o600) },
-	"truncate": func(path string) error { return os.Truncate(path, 0) },
-	"symlink":  symlink,
-	"open-mem": func(pid string) error { _, err := os.Open("/proc/" + pid + "/mem"); return err },
-	"ptrace": func(pid string) error {
-		return call(unix.SYS_PTRACE, unix.PTRACE_SEIZE, uintptr(number(pid)), 0, 0)
-	},
-	"vm-readv":      vmReadv,
-	"getfd":         getfd,
-	"kill":          func(pid string) error { return unix.Kill(number(pid), unix.SIGCONT) },
-	"dial-unix":     func(path string) error { return dial("unix", path) },
-	"dial-tcp":      func(addr string) error { return dial("tcp", addr) },
-	"dial-abstract": func(name string) error { return dial("unix", "@"+name) },
-	"listen-tcp": func(addr string) error {
-		l, err := net.Listen("tcp", addr)
-		if err == nil {
-			err = l.Close()
-		}
-		return err
-	},
-	"udp": func(string) error { return call(unix.SYS_SOCKET, unix.AF_INET, unix.SOCK_DGRAM, 0, 0) },
-	// The kernel reads the lower half of the register alone.
-	"unix-high-bits": func(string) error { return call(unix.SYS_SOCKET, unix.AF_UNIX|1<<32, unix.SOCK_STREAM, 0, 0) },
-	"socketpair":     func(string) error { _, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0); return err },
-	"user-namespace": func(string) error { // unshare needs a process of one thread, which Go has not
-		cmd := exec.Command("/bin/true")
-		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER}
-		return cmd.Run()
-	},
-	"mptcp": func(string) error {
-		return call(unix.SYS_SOCKET, unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_MPTCP, 0)
-	},
-	"find-key": func(name string) error {
-		_, err := unix.KeyctlSearch(unix.KEY_SPEC_SESSION_KEYRING, "user", name, 0)
-		return err
-	},
-	"keyring": func(string) error { _, err := unix.KeyctlGetKeyringID(unix.KEY_SPEC_SESSION_KEYRING, true); return err },
-	"io-uring": func(string) error {
-		var params [120]byte
-		return call(unix.SYS_IO_URING_SETUP, 4, uintptr(unsafe.Pointer(&params)), 0, 0)
-	},
-	"raise-core-limit": func(string) error {
-		return unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{Cur: 1 << 20, Max: 1 << 20})
-	},
-	"tmp":   func(string) error { return os.WriteFile(filepath.Join(os.Getenv("TMPDIR"), "x"), nil, 0o600) },
-	"home":  func(string) error { return os.WriteFile(filepath.Join(os.Getenv("HOME"), "x"), nil, 0o600) },
-	"sleep": func(string) error { time.Sleep(time.Minute); return nil }, // the victim
-	"cwd":   func(string) error { return os.WriteFile("x", nil, 0o600) },
+// obey tries what it reads from a FIFO, an attack and its target on a line,
+// until the FIFO ends.
+func obey(fifo string) {
+	signal.Ignore(unix.SIGXFSZ)
+	file, err := os.Open(fifo)
+	if err != nil {
+		fmt.Println("failed:", err)
+		os.Exit(1)
+	}
+	for lines := bufio.NewScanner(file); lines.Scan(); {
+		attack, target, _ := strings.Cut(lines.Text(), " ")
+		fmt.Println(try(attack, target))
+	}
+}
+
+// try says how an attack went. One behind a colon goes that way.
+func try(attack, target string) string {
+	f := attacks()[attack]
+	if way, behind, found := strings.Cut(attack, ":"); found {
+		f = func(target string) error { return ways(way, behind, target) }
+	}
+	if f == nil {
+		return "failed: no such attack: " + attack
+	}
+	if err := f(target); err != nil {
+		return strings.ReplaceAll("failed: "+err.Error(), "\n", " ")
+	}
+	return "done"
+}
+
+// attacks is no variable because some try others.
+func attacks() map[string]func(target string) error {
+	return map[string]func(target string) error{
+		"read":     func(path string) error { _, err := os.ReadFile(path); return err },
+		"list":     func(path string) error { _, err := os.ReadDir(path); return err },
+		"write":    func(path string) error { return os.WriteFile(path, []byte("x"), 0o600) },
+		"truncate": func(path string) error { return os.Truncate(path, 0) },
+		"symlink":  symlink,
+		"open-mem": func(pid string) error { _, err := os.Open("/proc/" + pid + "/mem"); return err },
+		"ptrace": func(pid string) error {
+			return call(unix.SYS_PTRACE, unix.PTRACE_SEIZE, uintptr(number(pid)), 0, 0)
+		},
+		"vm-readv":      vmReadv,
+		"getfd":         getfd,
+		"kill":          func(pid string) error { return unix.Kill(number(pid), unix.SIGCONT) },
+		"dial-unix":     func(path string) error { return dial("unix", path) },
+		"dial-packet":   func(path string) error { return dial("unixpacket", path) },
+		"dial-tcp":      func(addr string) error { return dial("tcp", addr) },
+		"dial-abstract": func(name string) error { return dial("unix", "@"+name) },
+		"listen-tcp": func(addr string) error {
+			l, err := net.Listen("tcp", addr)
+			if err == nil {
+				err = l.Close()
+			}
+			return err
+		},
+		"udp": func(string) error { return call(unix.SYS_SOCKET, unix.AF_INET, unix.SOCK_DGRAM, 0, 0) },
+		// The kernel reads the lower half of the register alone.
+		"unix-high-bits": func(string) error { return call(unix.SYS_SOCKET, unix.AF_UNIX|1<<32, unix.SOCK_STREAM, 0, 0) },
+		"socketpair":     func(string) error { _, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0); return err },
+		"user-namespace": func(string) error { // unshare needs a process of one thread, which Go has not
+			cmd := exec.Command("/bin/true")
+			cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER}
+			return cmd.Run()
+		},
+		"mptcp": func(string) error {
+			return call(unix.SYS_SOCKET, unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_MPTCP, 0)
+		},
+		"find-key": func(name string) error {
+			_, err := unix.KeyctlSearch(unix.KEY_SPEC_SESSION_KEYRING, "user", name, 0)
+			return err
+		},
+		"keyring": func(string) error { _, err := unix.KeyctlGetKeyringID(unix.KEY_SPEC_SESSION_KEYRING, true); return err },
+		"io-uring": func(string) error {
+			var params [120]byte
+			return call(unix.SYS_IO_URING_SETUP, 4, uintptr(unsafe.Pointer(&params)), 0, 0)
+		},
+		"raise": raise, "open-many": openMany, "fork-many": forkMany, "big-file": bigFile, "core": dumpCore,
+		"fds": inherited, "setuid": setuid, "exit": func(code string) error { os.Exit(number(code)); return nil },
+		"hello": hello, "hello-left": helloLeft, "control": askControl, "control-left": askControlLeft,
+		"escape": escape, "bomb": bomb, "fill": fill,
+		"tmp":   func(string) error { return os.WriteFile(filepath.Join(os.Getenv("TMPDIR"), "x"), nil, 0o600) },
+		"home":  func(string) error { return os.WriteFile(filepath.Join(os.Getenv("HOME"), "x"), nil, 0o600) },
+		"sleep": func(string) error { time.Sleep(time.Minute); return nil }, // the victim
+		"cwd":   func(string) error { return os.WriteFile("x", nil, 0o600) },
+	}
 }
 
 func number(s string) int {
