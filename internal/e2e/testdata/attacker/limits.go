@@ -81,16 +81,18 @@ func abort() {
 	panic("core")
 }
 
-// inherited reads what came with this process beside 0, 1 and 2.
-func inherited(string) error {
-	found := errors.New("permission denied: nothing is open")
-	for fd := 3; fd < 1024; fd++ {
-		var buf [16]byte
-		if n, err := unix.Pread(fd, buf[:], 0); err == nil && n > 0 {
+// inherited reads a file that came with this process as a descriptor.
+func inherited(path string) error {
+	for fd := 3; fd < 1024; fd++ { // the Go runtime has files of its own
+		name := "/proc/self/fd/" + strconv.Itoa(fd)
+		if file, err := os.Readlink(name); err != nil || file != path {
+			continue
+		}
+		if n, err := unix.Pread(fd, make([]byte, 16), 0); err == nil && n > 0 {
 			return nil
 		}
 	}
-	return found
+	return fmt.Errorf("%w: it is not open", unix.EACCES)
 }
 
 // setuid reads a file by way of a setuid copy of this program.
