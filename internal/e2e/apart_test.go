@@ -98,6 +98,7 @@ func TestDaemonIsApart(t *testing.T) {
 	if _, err := os.Stat(h.path("base/home")); err == nil {
 		t.Error("the keeper made a directory where the daemon may not")
 	}
+	denied("look-at-stage", socket+",61200:61200,")
 	if says := as(t, daemonUID, attacker, "order", socket+",61200:61200,"); says != "done" {
 		t.Errorf("%s: the attack itself does not work", says)
 	}

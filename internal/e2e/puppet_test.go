@@ -35,7 +35,12 @@ func (h *host) puppet(t *testing.T, name string, a agent) *puppet {
 	var err error
 	p.fifo, err = os.OpenFile(path, os.O_RDWR, 0) // both ends: nobody waits, and it does not end
 	must(t, err)
-	t.Cleanup(func() { _ = p.fifo.Close() })
+	t.Cleanup(func() {
+		_ = p.fifo.Close()
+		for _, pid := range marked(p.marker()) { // a test that fails must not leave a bomb
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	})
 	a.command, a.args, a.heartbeat = h.buildAttacker(t), []string{"obey", path}, off
 	h.addAgent(name, a)
 	p.wake()
@@ -102,7 +107,7 @@ func (h *host) keeper() int {
 func masker(t *testing.T, keeper int) int {
 	t.Helper()
 	for pid, argv := range commands() {
-		if argv == "agent-launcher-stage\x00masker\x00" && parent(pid) == keeper {
+		if strings.HasPrefix(argv, "agent-launcher-stage\x00masker\x00") && parent(pid) == keeper {
 			return pid
 		}
 	}

@@ -124,7 +124,7 @@ func attacks() map[string]func(target string) error {
 		"raise": raise, "open-many": openMany, "fork-many": forkMany, "big-file": bigFile, "core": dumpCore,
 		"fds": inherited, "setuid": setuid, "exit": func(code string) error { os.Exit(number(code)); return nil },
 		"hello": hello, "hello-left": helloLeft, "control": askControl, "control-left": askControlLeft,
-		"order": order, "escape": escape, "bomb": bomb, "fill": fill,
+		"order": order, "look-at-stage": lookAtStage, "escape": escape, "bomb": bomb, "fill": fill,
 		"tmp":   func(string) error { return os.WriteFile(filepath.Join(os.Getenv("TMPDIR"), "x"), nil, 0o600) },
 		"home":  func(string) error { return os.WriteFile(filepath.Join(os.Getenv("HOME"), "x"), nil, 0o600) },
 		"sleep": func(string) error { time.Sleep(time.Minute); return nil }, // the victim
