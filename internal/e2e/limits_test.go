@@ -65,6 +65,9 @@ func TestForkBomb(t *testing.T) {
 	if r := h.wake("quick").Run; r == nil || r.ExitCode == nil || *r.ExitCode != 0 {
 		t.Errorf("another agent meanwhile: %+v", r)
 	}
+	if n := len(marked(bomb.marker())); n > 300 {
+		t.Errorf("%d processes", n)
+	}
 	if _, stderr, code := h.cli("stop", "bomb"); code != 0 {
 		t.Errorf("stop: exit %d, %s", code, stderr)
 	}

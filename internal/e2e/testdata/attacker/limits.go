@@ -118,7 +118,7 @@ func bomb(marker string) error {
 // fill makes in TMPDIR what is tedious to remove, and what must not be removed.
 func fill(outside string) error {
 	tmp := os.Getenv("TMPDIR")
-	for i := range 20_000 { // 100 000 are a test of package stage
+	for i := range 20_000 {
 		fd, err := unix.Open(filepath.Join(tmp, strconv.Itoa(i)), unix.O_CREAT|unix.O_WRONLY|unix.O_CLOEXEC, 0)
 		if err != nil {
 			return err
