@@ -263,7 +263,7 @@ func (a *agent) rest(rec *runs.Record) {
 func (a *agent) report(hb *control.Heartbeat, rec *runs.Record, err error) {
 	log := a.d.log.With(zap.String("agent", a.name), zap.String("trigger", hb.Trigger))
 	if rec != nil {
-		log = log.With(zap.String("run", rec.RunID), zap.Int("pid", rec.PID), zap.Any("refs", rec.Refs), zap.Any("exitCode", rec.ExitCode))
+		log = log.With(zap.String("run", rec.RunID), zap.Int("pid", rec.PID), zap.Any("refs", rec.Refs), zap.String("sandbox", rec.Sandbox), zap.Any("exitCode", rec.ExitCode))
 	}
 	switch {
 	case errors.Is(err, errStopped) || errors.Is(err, errStopping) || errors.Is(err, errLeaving) || errors.Is(err, errSuperseded) || errors.Is(err, errRetired):

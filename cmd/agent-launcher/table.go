@@ -16,12 +16,13 @@ import (
 func printStatus(w io.Writer, s *control.Status) error {
 	fmt.Fprintf(w, "agent-launcher %s, pid %d, up %s\n", s.Version, s.PID, age(s.StartedAt))
 	fmt.Fprintf(w, "config         %s, loaded %s ago\n", s.Config.File, age(s.Config.LoadedAt))
-	fmt.Fprintf(w, "control plane  %s\n\n", planeLine(&s.ControlPlane))
+	fmt.Fprintf(w, "control plane  %s\n", planeLine(&s.ControlPlane))
+	fmt.Fprintf(w, "keeper         %s\n\n", keeperLine(&s.Keeper))
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "AGENT\tSTATE\tLAST\tNEXT\tRUN\tPID\tVERSIONS")
+	fmt.Fprintln(t, "AGENT\tSTATE\tSANDBOX\tLAST\tNEXT\tRUN\tPID\tVERSIONS")
 	for _, a := range s.Agents {
 		run, pid := shownRun(&a)
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", a.Name, a.State, lastLine(&a), nextLine(&a), run, pid, versions(&a))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", a.Name, a.State, a.Sandbox, lastLine(&a), nextLine(&a), run, pid, versions(&a))
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -48,6 +49,13 @@ func planeLine(cp *control.ControlPlane) string {
 		line += ", next in " + short(time.Until(*cp.NextAttempt))
 	}
 	return line
+}
+
+func keeperLine(k *control.Keeper) string {
+	if k.PID == 0 {
+		return fmt.Sprintf("%s, NOT CONNECTED, no agent can start: %s", k.Socket, k.Error)
+	}
+	return fmt.Sprintf("pid %d, %s; masker: %s", k.PID, k.Enforces, k.Masker)
 }
 
 func wrong(s *control.Status) []string {

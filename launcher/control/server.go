@@ -31,6 +31,8 @@ type Daemon interface {
 	// last finished run, then that of the current one, with follow until its
 	// end or that of ctx.
 	Logs(agent string, follow bool) (func(context.Context, *Stream) error, error)
+	// Metrics serves the metrics.
+	Metrics() http.Handler
 	// IsAgent reports whether who connected to the unix socket fd, with that
 	// uid, is part of an agent.
 	IsAgent(fd int, uid uint32) bool
@@ -110,6 +112,7 @@ func newServer(d Daemon, socketGroup uint32, l limits) *http.Server {
 	})
 	handle("GET /v1/agents/{name}/explain", func(r *http.Request) (any, error) { return explain(d, r) })
 	handle("POST /v1/reload", func(*http.Request) (any, error) { return struct{}{}, d.Reload() })
+	mux.Handle("GET /metrics", d.Metrics())
 	mux.HandleFunc("GET /v1/agents/{name}/logs", func(w http.ResponseWriter, r *http.Request) { b.logs(d, w, r) })
 	return &http.Server{
 		Handler:           authorize(mux),
