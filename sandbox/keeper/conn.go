@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -81,6 +82,9 @@ func (c *conn) events() int16 {
 func (k *keeper) accept() {
 	fd, _, err := unix.Accept4(k.listen, unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
 	if err != nil {
+		if err == unix.EMFILE || err == unix.ENFILE || err == unix.ENOMEM { // it stays ready: not to spin
+			k.deaf = time.Now().Add(time.Second)
+		}
 		return
 	}
 	c := &conn{fd: fd}

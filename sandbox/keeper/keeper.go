@@ -39,6 +39,7 @@ type keeper struct {
 	conn    *conn
 	masker  *masker.Client
 	retry   time.Time // when a masker that did not start is tried again; zero: never
+	deaf    time.Time // until when no launcher is let in, for want of files; zero: now
 	tidyAt  time.Time // when memory is given back; zero: it was
 	cgroups *cgroup.Root
 	hello   wire.Hello
@@ -139,7 +140,9 @@ func (k *keeper) turn() error {
 	if c := k.conn; c != nil { // before listen: an end makes room for the next
 		watch(c.fd, c.events(), func() { k.talk(c) })
 	}
-	watch(k.listen, unix.POLLIN, k.accept)
+	if k.deaf.IsZero() {
+		watch(k.listen, unix.POLLIN, k.accept)
+	}
 	if m := k.masker; m != nil {
 		watch(m.FD(), unix.POLLIN, func() { k.hearMasker(m) })
 	}
@@ -186,6 +189,7 @@ func (k *keeper) timeout() int {
 		}
 	}
 	earlier(k.tidyAt)
+	earlier(k.deaf)
 	earlier(k.endBy)
 	for _, r := range k.runs {
 		earlier(r.due)
@@ -198,6 +202,9 @@ func (k *keeper) timeout() int {
 
 // expire does what has become due: the end of deadlines, graces and patience.
 func (k *keeper) expire(now time.Time) {
+	if now.After(k.deaf) {
+		k.deaf = time.Time{}
+	}
 	if !k.retry.IsZero() && !now.Before(k.retry) {
 		k.retry = time.Time{}
 		k.replaceMasker()

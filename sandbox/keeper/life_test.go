@@ -184,6 +184,29 @@ func TestMaskerKilled(t *testing.T) {
 	}
 }
 
+// A masker that hangs does not hold back the end of runs for ever.
+func TestMaskerHangs(t *testing.T) {
+	t.Parallel() // it takes the keeper's patience
+	needRoot(t)
+	k := start(t)
+	l, _, _ := k.hello(t)
+	log := filepath.Join(k.dir, "log")
+	file, err := os.Create(log)
+	must(t, err)
+	defer file.Close()
+	goOn := filepath.Join(k.dir, "go-on")
+	null := open(t, os.DevNull, unix.O_RDWR)
+	shell := "echo before; while [ ! -e " + goOn + " ]; do sleep 0.01; done; echo after"
+	run, _ := l.running(t, launch{files: []int{memfd(t, shell, true), null, int(file.Fd()), null, null}})
+	poll(t, "the first line", func() bool { data, _ := os.ReadFile(log); return string(data) == "before\n" })
+	must(t, exec.Command("pkill", "-STOP", "-P", strconv.Itoa(k.cmd.Process.Pid), "-f", "agent-launcher-stage masker").Run())
+	must(t, os.WriteFile(goOn, nil, 0o600))
+	r := l.ended(run)
+	if data, err := os.ReadFile(log); string(data) != "before\nafter\n" || r.Kept != uint64(len(data)) {
+		t.Errorf("%q, %v, %+v", data, err, r)
+	}
+}
+
 // HOME stays, TMPDIR is the run's alone and goes with it.
 func TestDirectories(t *testing.T) {
 	k := start(t)

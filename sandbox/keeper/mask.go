@@ -90,6 +90,24 @@ func (k *keeper) hearMasker(m *masker.Client) {
 	}
 }
 
+// maskerPatience is how long the masker may take for the rest of a log on disk.
+const maskerPatience = 10 * time.Second
+
+// hurryMasker replaces a masker that does not finish a log: stopped, or hung.
+// A log that is no file may wait for its reader, an exec's terminal.
+func (k *keeper) hurryMasker(r *run) {
+	var st unix.Stat_t
+	if k.masker == nil || unix.Fstat(r.log, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return
+	}
+	if time.Since(r.left) >= maskerPatience {
+		complain(errors.New("the masker does not finish a log: killing it"))
+		_ = unix.Kill(k.masker.PID, unix.SIGKILL) // its end is heard on its socket
+		r.left = time.Now()
+	}
+	r.due = r.left.Add(maskerPatience)
+}
+
 // finishLog tells the masker that a run is dead: a process that escaped may
 // hold its pipe open for ever.
 func (k *keeper) finishLog(r *run) {

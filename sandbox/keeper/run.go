@@ -46,7 +46,7 @@ type run struct {
 	due    time.Time // the deadline, then the end of the grace, then of patience; zero: none
 	reaped bool
 	wait   uint32
-	left   time.Time // since when its tree has been being killed
+	left   time.Time // since when its tree has been being killed, then its log finished
 	dead   bool      // its tree is
 	masked bool      // its output is written
 	kept   uint64
@@ -197,10 +197,11 @@ func (k *keeper) advance(r *run) {
 			r.due = time.Now().Add(lookAgain)
 			return
 		}
-		r.dead = true
+		r.dead, r.left = true, time.Now()
 		k.finishLog(r)
 	}
 	if !r.masked {
+		k.hurryMasker(r)
 		return
 	}
 	k.close(r)
