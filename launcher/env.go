@@ -17,7 +17,7 @@ type dirs struct{ home, tmp string }
 
 func dirsOf(state, name, runID string) dirs {
 	base := filepath.Join(state, "agents", name)
-	return dirs{home: filepath.Join(base, "home"), tmp: filepath.Join(base, "tmp", runID)}
+	return dirs{home: filepath.Join(base, "home"), tmp: filepath.Join(base, "tmp", sandbox.TmpName(runID))}
 }
 
 // makeBase makes the directory in which the keeper makes them. Agents of other

@@ -2,6 +2,7 @@ package launcher
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -77,7 +78,17 @@ func (l *keeperLink) get() (*sandbox.Keeper, error) {
 	if l.found != nil {
 		l.found(l.k)
 	}
+	go l.replace(l.k)
 	return l.k, nil
+}
+
+// replace finds the keeper again as soon as k is gone, and not at the next
+// heartbeat: the next one ends what k's agents may have left.
+func (l *keeperLink) replace(k *sandbox.Keeper) {
+	<-k.Gone()
+	if _, err := l.get(); err != nil && !errors.Is(err, errStopping) {
+		l.log.Error("the keeper is gone, and no other is there yet: every heartbeat tries again", zap.Error(err))
+	}
 }
 
 func (l *keeperLink) connect() (*sandbox.Keeper, error) {

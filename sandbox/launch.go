@@ -11,6 +11,10 @@ import (
 	"github.com/agent-launcher/agent-launcher/sandbox/wire"
 )
 
+// TmpName is the name of the directory below Places.Base/tmp that is the TMPDIR
+// of a run.
+func TmpName(run string) string { return wire.TmpName(run) }
+
 // launch hands the keeper the files and bounds of a run.
 func (k *Keeper) launch(spec *LaunchSpec, c *confined, ws *wire.Spec) (*Process, error) {
 	var f files

@@ -68,6 +68,6 @@ type Places struct {
 	Dir     string   // the agent's cwd
 	Home    string   // its private HOME
 	Tmp     string   // its private TMPDIR
-	Base    string   // absolute: the keeper makes Base/home and Base/tmp/RUNID, as Home and Tmp say; empty: they exist
+	Base    string   // absolute: the keeper makes Base/home and Base/tmp/TmpName(run), as Home and Tmp say; empty: they exist
 	Private []string // the launcher's own files, which no rule may open
 }

@@ -191,7 +191,7 @@ func TestNothingInherited(t *testing.T) {
 		got[name] = value
 	}
 	want := map[string]string{
-		"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": h.path("state/agents/a/home"), "TMPDIR": h.path("state/agents/a/tmp/" + run.RunID), "LANG": "C.UTF-8",
+		"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": h.path("state/agents/a/home"), "TMPDIR": h.path("state/agents/a/tmp/" + run.RunID[24:]), "LANG": "C.UTF-8",
 		"PAPERCLIP_AGENT_ID": id, "PAPERCLIP_COMPANY_ID": h.company, "PAPERCLIP_RUN_ID": run.RunID, "PAPERCLIP_API_URL": h.proxy.url,
 		"MINE": "1", "PWD": h.path("work"), "4": "", // PWD is the shell's; 0, 1, 2 and what ls opens
 	}

@@ -27,7 +27,7 @@ func TestUIDsSeparate(t *testing.T) {
 	run := strings.TrimSuffix(filepath.Base(victim.log), ".log")
 	for _, try := range [][2]string{
 		{"list", dirs + "/home"}, {"read", dirs + "/home/x"}, {"write", dirs + "/home/y"}, {"list", dirs + "/tmp"},
-		{"list", dirs + "/tmp/" + run}, {"write", dirs + "/tmp/" + run + "/y"}, {"write", dirs + "/x"}, {"write", dirs + "/tmp/x"},
+		{"list", dirs + "/tmp/" + run[24:]}, {"write", dirs + "/tmp/" + run[24:] + "/y"}, {"write", dirs + "/x"}, {"write", dirs + "/tmp/x"},
 		{"read", "/proc/" + pid + "/environ"}, {"open-mem", pid}, {"ptrace", pid}, {"vm-readv", pid}, {"getfd", pid}, {"kill", pid},
 		{"kill", strconv.Itoa(h.keeper())}, {"kill", strconv.Itoa(masker(t, h.keeper()))}, {"kill", strconv.Itoa(h.cmd.Process.Pid)},
 		{"read", h.path("host.key")}, {"read", h.path("token")}, {"read", victim.log}, {"list", h.path("state/runs")}, {"read", h.path("state/uids.json")},

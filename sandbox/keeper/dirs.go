@@ -17,7 +17,7 @@ import (
 //
 //	BASE/home         0700, the agent's, stays
 //	BASE/tmp          0711, ours
-//	BASE/tmp/RUNID    0700, the agent's, for this run
+//	BASE/tmp/NAME     0700, the agent's, for this run
 //
 // The keeper may be root and BASE belong to a launcher that was taken over: no
 // link is followed, nothing is given away that was not made here, and nothing is
@@ -46,7 +46,7 @@ func (k *keeper) makeDirs(r *run, s *wire.Start, files []int) error {
 	}
 	defer unix.Close(tmp)
 	k.sweepOld(base, tmp)
-	own, err := r.ownDir(tmp, r.id, "TMPDIR")
+	own, err := r.ownDir(tmp, wire.TmpName(r.id), "TMPDIR")
 	if err != nil {
 		return err
 	}
@@ -131,15 +131,15 @@ func addRule(ruleset, dir int, rights uint64) error {
 
 // sweep is a process that empties the TMPDIR of a run that has ended.
 type sweep struct {
-	tmp int // BASE/tmp
-	run string
+	tmp  int // BASE/tmp
+	name string
 }
 
-// sweep removes BASE/tmp/RUN. A stage without a bundle empties it, as the user
+// sweep removes BASE/tmp/NAME. A stage without a bundle empties it, as the user
 // that it belongs to: what an agent may have put there is no path for root.
-func (k *keeper) sweep(base int, run string) {
+func (k *keeper) sweep(base int, name string) {
 	for _, s := range k.sweeps {
-		if s.run == run {
+		if s.name == name {
 			return
 		}
 	}
@@ -147,7 +147,7 @@ func (k *keeper) sweep(base int, run string) {
 	if err != nil {
 		return // never made
 	}
-	pid, err := k.forkSweep(tmp, run)
+	pid, err := k.forkSweep(tmp, name)
 	if err != nil || pid == 0 {
 		_ = unix.Close(tmp)
 		if err != nil {
@@ -155,11 +155,11 @@ func (k *keeper) sweep(base int, run string) {
 		}
 		return
 	}
-	k.sweeps[pid] = &sweep{tmp: tmp, run: run}
+	k.sweeps[pid] = &sweep{tmp: tmp, name: name}
 }
 
-func (k *keeper) forkSweep(tmp int, run string) (int, error) {
-	dir, err := unix.Openat(tmp, run, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+func (k *keeper) forkSweep(tmp int, name string) (int, error) {
+	dir, err := unix.Openat(tmp, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err == unix.ENOENT {
 		return 0, nil
 	}
@@ -167,7 +167,7 @@ func (k *keeper) forkSweep(tmp int, run string) (int, error) {
 		return 0, fmt.Errorf("cannot empty a TMPDIR: %w", err)
 	}
 	defer unix.Close(dir)
-	if err := unix.Unlinkat(tmp, run, unix.AT_REMOVEDIR); err == nil { // most are empty
+	if err := unix.Unlinkat(tmp, name, unix.AT_REMOVEDIR); err == nil { // most are empty
 		return 0, nil
 	}
 	var st unix.Stat_t
@@ -176,7 +176,7 @@ func (k *keeper) forkSweep(tmp int, run string) (int, error) {
 	}
 	owner := ""
 	if int(st.Uid) != os.Geteuid() {
-		owner = strconv.Itoa(int(st.Uid)) + ":" + strconv.Itoa(int(st.Gid))
+		owner = wire.FormatUser(st.Uid, st.Gid)
 	}
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
@@ -190,8 +190,8 @@ func (k *keeper) forkSweep(tmp int, run string) (int, error) {
 func (k *keeper) swept(pid int) {
 	s := k.sweeps[pid]
 	delete(k.sweeps, pid)
-	if err := unix.Unlinkat(s.tmp, s.run, unix.AT_REMOVEDIR); err != nil && err != unix.ENOENT {
-		complain(fmt.Errorf("cannot empty the TMPDIR of run %s, its next run tries again: %w", s.run, err))
+	if err := unix.Unlinkat(s.tmp, s.name, unix.AT_REMOVEDIR); err != nil && err != unix.ENOENT {
+		complain(fmt.Errorf("cannot empty TMPDIR %s, the agent's next run tries again: %w", s.name, err))
 	}
 	_ = unix.Close(s.tmp)
 }
@@ -206,9 +206,13 @@ func (k *keeper) sweepOld(base, tmp int) {
 		return
 	}
 	defer dir.Close()
+	live := map[string]bool{}
+	for run := range k.runs {
+		live[wire.TmpName(run)] = true
+	}
 	names, _ := dir.Readdirnames(1000)
 	for _, name := range names {
-		if wire.ValidRun(name) && k.runs[name] == nil && len(k.sweeps) < maxOld {
+		if wire.ValidTmpName(name) && !live[name] && len(k.sweeps) < maxOld {
 			k.sweep(base, name)
 		}
 	}

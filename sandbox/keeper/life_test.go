@@ -219,11 +219,11 @@ func TestDirectories(t *testing.T) {
 		user = &wire.User{UID: ordinaryUID, GID: ordinaryUID, Groups: []uint32{}}
 	}
 	// An earlier keeper was killed before it could empty this one.
-	old := filepath.Join(base, "tmp", "0197f3a0-1111-7222-8333-444455556666")
+	old := filepath.Join(base, "tmp", "444455556666")
 	must(t, os.MkdirAll(filepath.Join(old, "deep", "er"), 0o700))
 	must(t, os.Chmod(filepath.Join(base, "tmp"), 0o711))
 	id := uuid.NewString()
-	shell := fmt.Sprintf(`set -e; cd %s; echo x > home/kept; cd tmp/`+id+`; mkdir -p a/b; echo x > a/b/c; ln -s %s/home link; chmod 000 a/b`, base, base)
+	shell := fmt.Sprintf(`set -e; cd %s; echo x > home/kept; cd tmp/`+wire.TmpName(id)+`; mkdir -p a/b; echo x > a/b/c; ln -s %s/home link; chmod 000 a/b`, base, base)
 	run, n := l.start(t, launch{shell: "true", base: base, start: wire.Start{User: user}})
 	if n.Error != "" {
 		t.Fatal(n.Error)

@@ -235,7 +235,7 @@ func (k *keeper) close(r *run) {
 		r.group = nil
 	}
 	if r.base >= 0 {
-		k.sweep(r.base, r.id)
+		k.sweep(r.base, wire.TmpName(r.id))
 		r.base = closeFD(r.base)
 	}
 }

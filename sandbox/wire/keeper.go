@@ -91,11 +91,22 @@ type Start struct {
 }
 
 // Names of an agent's private directories below StartBase. A run's TMPDIR is
-// TmpDir/RUNID.
+// TmpDir/TmpName(run).
 const (
 	HomeDir = "home"
 	TmpDir  = "tmp"
 )
+
+// TmpName is the random end of a run id, a UUID of version 4 or 7. Not all of
+// it: programs put unix sockets into TMPDIR, whose paths have 107 bytes.
+func TmpName(run string) string { return run[max(0, len(run)-tmpName):] }
+
+const tmpName = 12
+
+// ValidTmpName reports whether s can be a TmpName.
+func ValidTmpName(s string) bool {
+	return len(s) == tmpName && ValidRun("00000000-0000-0000-0000-"+s)
+}
 
 // Notice is an answer or, with Seq 0, news. News with an error alone is why this
 // launcher is not served; the end of the connection follows.
