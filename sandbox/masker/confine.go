@@ -23,10 +23,10 @@ func confine(who string) (level string, failure *wire.Failure) {
 	}{
 		{wire.StepCore, forbidCores},
 		{wire.StepClose, func() error { return unix.CloseRange(wire.FDKeeper+1, ^uint(0), 0) }},
-		{wire.StepCapabilities, dropBounding}, // needs a capability, so before the change of user
+		{wire.StepCapabilities, func() error { return harden.DropBounding(harden.AllThreads) }}, // needs a capability, so before the change of user
 		{wire.StepUser, func() error { return become(who) }},
-		{wire.StepCapabilities, dropCapabilities},
-		{wire.StepPrivileges, func() error { return everyThread(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0) }},
+		{wire.StepCapabilities, func() error { return harden.DropCapabilities(harden.AllThreads) }},
+		{wire.StepPrivileges, func() error { return harden.AllThreads(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0) }},
 		{wire.StepLandlock, func() (err error) { abi, err = landlock(); return err }},
 		{wire.StepProof, func() error { return denied(abi > 0, unix.EACCES) }},
 		{wire.StepSeccomp, loadFilter},
@@ -59,13 +59,4 @@ func forbidCores() error {
 		return err
 	}
 	return harden.NotDumpable()
-}
-
-// everyThread makes a system call on all threads. It fails in a build with cgo,
-// which has threads that the runtime does not know.
-func everyThread(trap, a1, a2, a3 uintptr) error {
-	if _, _, errno := syscall.AllThreadsSyscall6(trap, a1, a2, a3, 0, 0, 0); errno != 0 {
-		return errno
-	}
-	return nil
 }

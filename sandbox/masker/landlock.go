@@ -5,6 +5,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/agent-launcher/agent-launcher/internal/harden"
 )
 
 // Landlock's rights are numbered in the order in which they came, so those of an
@@ -55,7 +57,7 @@ func landlock() (abi int, err error) {
 		return 0, errno
 	}
 	defer unix.Close(int(ruleset))
-	return int(version), everyThread(unix.SYS_LANDLOCK_RESTRICT_SELF, ruleset, 0, 0)
+	return int(version), harden.AllThreads(unix.SYS_LANDLOCK_RESTRICT_SELF, ruleset, 0, 0)
 }
 
 // denied opens what everybody may open but a confined process. If that must

@@ -115,40 +115,6 @@ func setUser(u *wire.User) error {
 	return harden.NotDumpable()
 }
 
-// dropBounding empties the bounding set where CAP_SETPCAP allows it; without
-// it there is nothing to gain that no_new_privs does not deny.
-func dropBounding() error {
-	var data [2]unix.CapUserData
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	if err := unix.Capget(&header, &data[0]); err != nil {
-		return err
-	}
-	if data[0].Effective&(1<<unix.CAP_SETPCAP) == 0 {
-		return nil
-	}
-	for c := uintptr(0); c < 64; c++ {
-		err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0)
-		if err == unix.EINVAL { // past the last capability of this kernel
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// dropCapabilities empties the ambient set, then effective, permitted and
-// inheritable.
-func dropCapabilities() error {
-	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
-		return err
-	}
-	var data [2]unix.CapUserData
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	return unix.Capset(&header, &data[0])
-}
-
 // resetSignals gives the agent default dispositions and an empty mask: a
 // daemon under nohup ignores SIGHUP, and an ignored signal survives execve.
 // The Go runtime's own handlers become default by execve itself.

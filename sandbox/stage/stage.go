@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/agent-launcher/agent-launcher/internal/harden"
 	"github.com/agent-launcher/agent-launcher/protocol"
 	"github.com/agent-launcher/agent-launcher/protocol/open"
 	"github.com/agent-launcher/agent-launcher/sandbox/wire"
@@ -57,12 +58,12 @@ func Main() {
 	//    is entered with the agent's rights, not ours.
 	must(wire.StepRlimits, setRlimits(spec.Rlimits))
 	must(wire.StepKeyring, leaveKeyring())
-	must(wire.StepCapabilities, dropBounding())
+	must(wire.StepCapabilities, harden.DropBounding(harden.ThisThread))
 	if orders.User != nil {
 		must(wire.StepGroups, setGroups(orders.User))
 		must(wire.StepUser, setUser(orders.User))
 	}
-	must(wire.StepCapabilities, dropCapabilities())
+	must(wire.StepCapabilities, harden.DropCapabilities(harden.ThisThread))
 	must(wire.StepKeeper, dieWith(orders.Keeper))
 	must(wire.StepPrivileges, unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 	must(wire.StepDir, unix.Chdir(spec.Dir))

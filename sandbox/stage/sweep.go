@@ -5,6 +5,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/agent-launcher/agent-launcher/internal/harden"
 	"github.com/agent-launcher/agent-launcher/sandbox/wire"
 )
 
@@ -44,11 +45,11 @@ func Sweep(who string) int {
 // drop gives up what the content of the directory must never work with, in the
 // order and for the reasons of Main.
 func drop(user *wire.User) error {
-	steps := []func() error{forbidCores, leaveKeyring, dropBounding}
+	steps := []func() error{forbidCores, leaveKeyring, func() error { return harden.DropBounding(harden.ThisThread) }}
 	if user != nil {
 		steps = append(steps, func() error { return setGroups(user) }, func() error { return setUser(user) })
 	}
-	steps = append(steps, dropCapabilities, func() error { return unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })
+	steps = append(steps, func() error { return harden.DropCapabilities(harden.ThisThread) }, func() error { return unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })
 	for _, step := range steps {
 		if err := step(); err != nil {
 			return err
