@@ -81,7 +81,7 @@ func (h *host) attack(t *testing.T, attacker string, args []string, policy map[s
 }
 
 func denial(out string) bool {
-	for _, text := range []string{"permission denied", "operation not permitted", "function not implemented", "protocol not supported",
+	for _, text := range []string{"permission denied", "operation not permitted", "function not implemented", "protocol not supported", "bad system call",
 		"may not control", "serves no agent", "the keeper starts no", "the launcher's uid", "file too large", "too many open files", "resource temporarily unavailable"} {
 		if strings.Contains(out, text) {
 			return true

@@ -4,9 +4,21 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"strconv"
 	"testing"
 )
+
+// A system call of another architecture kills its process: the filter knows the
+// numbers of this one.
+func TestForeignCall(t *testing.T) {
+	h := newHost(t)
+	attacker := h.buildAttacker(t)
+	if err := exec.Command(attacker, "foreign").Run(); err != nil {
+		t.Skipf("this kernel takes no system calls of i386: %v", err)
+	}
+	h.attacks(t, attacker, nil, []try{{"foreign-call", "", stopped}})
+}
 
 // A hostile agent, one attack a row: it succeeds with profile off and fails
 // with the policy of its group, workspace if that is nil. What an agent may do

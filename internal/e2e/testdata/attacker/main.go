@@ -35,6 +35,8 @@ func main() {
 		fugitive()
 	case "connect-and-die":
 		connectAndDie(args[1])
+	case "foreign":
+		foreign()
 	case "abort":
 		abort()
 	default:
@@ -116,7 +118,8 @@ func attacks() map[string]func(target string) error {
 			_, err := unix.KeyctlSearch(unix.KEY_SPEC_SESSION_KEYRING, "user", name, 0)
 			return err
 		},
-		"keyring": func(string) error { _, err := unix.KeyctlGetKeyringID(unix.KEY_SPEC_SESSION_KEYRING, true); return err },
+		"keyring":      func(string) error { _, err := unix.KeyctlGetKeyringID(unix.KEY_SPEC_SESSION_KEYRING, true); return err },
+		"foreign-call": foreignCall,
 		"io-uring": func(string) error {
 			var params [120]byte
 			return call(unix.SYS_IO_URING_SETUP, 4, uintptr(unsafe.Pointer(&params)), 0, 0)
