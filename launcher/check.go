@@ -163,6 +163,7 @@ func (r *Report) checkAgents(ctx context.Context, cfg *config.Config) {
 			continue
 		}
 		r.Problems = append(r.Problems, config.ValidateAdapterConfig(a, d.Schema)...)
+		r.checkDir(ctx, &world{cfg: cfg, plugins: host}, a)
 	}
 }
 

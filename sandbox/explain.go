@@ -30,6 +30,7 @@ type Explained struct {
 	Handled uint64   `json:"handledAccess"` // Landlock's rights on paths that need a rule
 	Private []string `json:"private"`       // what no rule may open
 	Home    string   `json:"home"`
+	Dir     string   `json:"dir,omitempty"` // the agent's cwd; empty: its adapter has no plan
 }
 
 // Identity is who an agent runs as. It has no capability, so modes of files
@@ -75,7 +76,7 @@ func Explain(p Policy, at Places, argv0, path string, h Host) *Explained {
 		Profile: p.Profile, Level: e.level(&p), Lost: e.Lost, Problems: []string{}, Identity: identity(p.User, h),
 		Network: network(&p, &e), Limits: p.Limits, UnixSockets: p.UnixSockets || p.Profile == ProfileOff,
 		UserNamespaces: p.UserNamespaces || p.Profile == ProfileOff, Handled: e.FS,
-		Private: slices.DeleteFunc(slices.Clone(at.Private), func(s string) bool { return s == "" }), Home: at.Home,
+		Private: slices.DeleteFunc(slices.Clone(at.Private), func(s string) bool { return s == "" }), Home: at.Home, Dir: at.Dir,
 	}
 	if err := e.refusal(&p); err != nil {
 		x.Problems = append(x.Problems, err.Error())

@@ -49,7 +49,10 @@ func (k *Keeper) launch(spec *LaunchSpec, c *confined, ws *wire.Spec) (*Process,
 	if p == nil || answer.Run == nil {
 		return nil, errors.New("the keeper did not name the process")
 	}
-	p.spec, p.Level = spec, c.level
+	p.spec, p.Level, p.uid = spec, c.level, k.hello.UID
+	if c.user != nil {
+		p.uid = c.user.UID
+	}
 	return p, nil
 }
 

@@ -20,6 +20,7 @@ type Process struct {
 
 	k     *Keeper
 	spec  *LaunchSpec
+	uid   uint32
 	ended chan struct{}
 
 	mu   sync.Mutex
@@ -153,7 +154,7 @@ func (p *Process) explain(err error) error {
 	if !errors.As(err, &f) {
 		return err
 	}
-	return &StartError{Failure: f, spec: p.spec}
+	return &StartError{Failure: f, spec: p.spec, uid: p.uid}
 }
 
 // Cancel ends a process that was not released, or whatever became of it, at

@@ -2,6 +2,7 @@ package sandbox_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -176,7 +177,7 @@ func TestDirectoryCannotBeEntered(t *testing.T) {
 	for dir, why := range map[string]string{"/nonexistent/dir": "no such file or directory", file: "not a directory"} {
 		spec := command("/bin/true")
 		spec.Dir = dir
-		failure(t, h.start(t, spec, nil), "cannot enter working directory "+dir+": "+why, wire.StepDir, 125)
+		failure(t, h.start(t, spec, nil), fmt.Sprintf("uid %d cannot enter working directory %s: %s", os.Geteuid(), dir, why), wire.StepDir, 125)
 	}
 	closed := filepath.Join(h.dir, "closed")
 	if err := os.Mkdir(closed, 0o000); err != nil {
@@ -184,9 +185,10 @@ func TestDirectoryCannotBeEntered(t *testing.T) {
 	}
 	spec := command("/bin/true")
 	spec.Dir = closed
-	want := "cannot start agent tester: cannot enter working directory " + closed + ": permission denied"
+	const prefix = "cannot start agent tester: "
+	why := " cannot enter working directory " + closed + ": permission denied"
 	s := h.startElsewhere(t, order{Spec: spec, Release: true}, nil)
-	wantError(t, errors.New(s.Error), want)
+	wantError(t, errors.New(s.Error), prefix+fmt.Sprintf("uid %d", ordinaryOr(os.Geteuid()))+why)
 	if os.Geteuid() == 0 { // a root without capabilities is no exception
 		_, err := os.ReadDir(closed)
 		if err != nil {
@@ -195,6 +197,6 @@ func TestDirectoryCannotBeEntered(t *testing.T) {
 		if err := os.Chown(closed, ordinaryUID, ordinaryUID); err != nil {
 			t.Fatal(err)
 		}
-		failure(t, h.start(t, spec, nil), strings.TrimPrefix(want, "cannot start agent tester: "), wire.StepDir, 125)
+		failure(t, h.start(t, spec, nil), "uid 0"+why, wire.StepDir, 125)
 	}
 }

@@ -11,6 +11,7 @@ import (
 type StartError struct {
 	Failure *wire.Failure
 	spec    *LaunchSpec
+	uid     uint32 // the agent's
 }
 
 // ExitCode is what a shell would exit with: 127 for a program that is not
@@ -41,7 +42,7 @@ func (e *StartError) Error() string {
 	case f.Step == wire.StepExec:
 		return fmt.Sprintf("cannot execute %s: %s", e.spec.Argv[0], f.Reason())
 	case f.Step == wire.StepDir:
-		return fmt.Sprintf("cannot enter working directory %s: %s", e.spec.Dir, f.Reason())
+		return fmt.Sprintf("uid %d cannot enter working directory %s: %s", e.uid, e.spec.Dir, f.Reason())
 	case f.Step == wire.StepMemory:
 		return fmt.Sprintf("%s (is LimitMEMLOCK, see ulimit -l, large enough?)", f.Error())
 	}

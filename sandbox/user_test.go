@@ -95,7 +95,7 @@ func TestDirectoryIsEnteredAsTheUser(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(p.Cancel)
-	failure(t, p, "cannot enter working directory "+closed+": permission denied", wire.StepDir, 125)
+	failure(t, p, fmt.Sprintf("uid %d cannot enter working directory %s: permission denied", ordinaryUID, closed), wire.StepDir, 125)
 }
 
 // TestUserWithoutPrivilege: an ordinary launcher cannot switch, and does not

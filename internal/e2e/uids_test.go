@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"os"
 	"os/exec"
@@ -105,5 +106,29 @@ func TestCheckUsers(t *testing.T) {
 	check("config.json:1:", "warning: $.uidRange: 2 agents, but only 1 uids for them")
 	if os.Geteuid() != 0 {
 		check("may not switch users: 2 agents share it")
+	}
+}
+
+// A working directory stays whose it is; check says which uid cannot write it.
+func TestCheckDir(t *testing.T) {
+	h := newHost(t)
+	closed := h.path("work")
+	must(t, os.Chmod(closed, 0o555))
+	t.Cleanup(func() { _ = os.Chmod(closed, 0o777) })
+	h.addAgent("a", agent{command: "true"})
+	uid := fmt.Sprintf("uid %d", os.Geteuid())
+	if os.Geteuid() == 0 {
+		h.configure(map[string]any{"uidRange": []int{61184, 61200}})
+		uid = "a new uid of uidRange"
+	}
+	stdout, stderr, code := runCommand(t, exec.Command(h.bin.Launcher, "check", "--config", h.config))
+	want := "warning: $.adapterConfig.cwd: " + uid + " cannot write its working directory: "
+	if code != 0 || !strings.Contains(stderr, want) || strings.Contains(stderr, "closed: "+closed) {
+		t.Errorf("exit %d: %s%s, want %s", code, stdout, stderr, want)
+	}
+	info, err := os.Stat(closed)
+	must(t, err)
+	if owner := info.Sys().(*syscall.Stat_t).Uid; owner != uint32(os.Geteuid()) {
+		t.Errorf("it belongs to uid %d now", owner)
 	}
 }
