@@ -58,6 +58,7 @@ type Host struct {
 	NoCgroup    string   // why not
 	Switch      bool     // whether agents may run as users of their own
 	UID         uint32   // of agents that do not
+	First, Last uint32   // the keeper's uid range; 0: it has none
 
 	known bool
 }
@@ -68,7 +69,7 @@ func (h Host) Unknown() bool { return !h.known }
 // host is this kernel with this keeper.
 func (k *Keeper) host() Host {
 	h := &k.hello
-	return Host{ABI: landlockABI(), Controllers: h.Controllers, Cgroup: h.Cgroup != "", NoCgroup: h.NoCgroup, Switch: h.Switch, UID: h.UID, known: true}
+	return Host{ABI: landlockABI(), Controllers: h.Controllers, Cgroup: h.Cgroup != "", NoCgroup: h.NoCgroup, Switch: h.Switch, UID: h.UID, First: h.First, Last: h.Last, known: true}
 }
 
 // KernelAlone is this kernel without a keeper that was asked: nobody knows of

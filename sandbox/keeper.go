@@ -22,9 +22,19 @@ var ErrKeeperGone = errors.New("the keeper is gone")
 // ErrKeeperBusy says that another launcher is connected to the keeper.
 var ErrKeeperBusy = errors.New("another launcher is connected to the keeper")
 
-// answerTimeout bounds every answer of the keeper, the stage's way from Go to
-// execve included.
-const answerTimeout = 30 * time.Second
+// How long an answer of the keeper may take: it does one thing after the other,
+// and some start processes or wait for a stage's way from Go to execve.
+const (
+	answerTimeout = 10 * time.Second
+	startTimeout  = 30 * time.Second
+)
+
+func patience(op wire.Op) time.Duration {
+	if op == wire.OpStart || op == wire.OpGo {
+		return startTimeout
+	}
+	return answerTimeout
+}
 
 // Keeper is a launcher's connection to the keeper, the parent of all agents.
 type Keeper struct {
@@ -117,14 +127,15 @@ func (k *Keeper) call(c *wire.Call, files ...*os.File) (*wire.Notice, error) {
 	if err != nil && !errors.Is(err, ErrKeeperGone) {
 		return nil, err
 	}
-	timer := time.NewTimer(answerTimeout)
+	limit := patience(c.Op)
+	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	select {
 	case n := <-answer:
 		return n, refusal(n)
 	case <-k.gone:
 	case <-timer.C:
-		return nil, fmt.Errorf("the keeper did not answer within %s", answerTimeout)
+		return nil, fmt.Errorf("the keeper did not answer within %s", limit)
 	}
 	select { // its last words may have been the answer
 	case n := <-answer:

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -25,7 +26,7 @@ func (k *Keeper) launch(spec *LaunchSpec, c *confined, ws *wire.Spec) (*Process,
 	}
 	call := &wire.Call{Op: wire.OpStart, Run: spec.Run, Start: &wire.Start{
 		User:      c.user,
-		TimeoutMS: uint64(spec.Timeout.Milliseconds()), GraceMS: uint64(spec.Grace.Milliseconds()), MaxLog: uint64(spec.MaxLog),
+		TimeoutMS: milliseconds(spec.Timeout), GraceMS: milliseconds(spec.Grace), MaxLog: uint64(spec.MaxLog),
 		Dirs: spec.Places.Base != "", HomeRights: c.home, TmpRights: c.tmp,
 		Memory: c.limits.Memory, Pids: c.limits.Pids, MilliCPU: uint64(c.limits.CPU * 1000),
 	}}
@@ -54,6 +55,11 @@ func (k *Keeper) launch(spec *LaunchSpec, c *confined, ws *wire.Spec) (*Process,
 		p.uid = c.user.UID
 	}
 	return p, nil
+}
+
+// milliseconds rounds up: less than one is not none.
+func milliseconds(d time.Duration) uint64 {
+	return uint64((max(d, 0) + time.Millisecond - 1) / time.Millisecond)
 }
 
 // files collects what is open for one launch, and the first error.

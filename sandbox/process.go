@@ -66,6 +66,8 @@ var whys = map[wire.Why]string{
 	wire.WhyNoGo:    "the launcher was gone before the agent started",
 }
 
+var errTorn = errors.New("the masker was replaced: up to 64 KiB of the output may be missing")
+
 func (p *Process) exit() Exit {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -74,8 +76,11 @@ func (p *Process) exit() Exit {
 	}
 	n := &p.now
 	e := Exit{Known: true, Why: whys[n.Why], Killed: n.Killed && n.Why != wire.WhyKill, LogBytes: int64(n.Kept), LogLost: int64(n.Lost)}
-	if n.Errno != 0 {
+	switch {
+	case n.Errno != 0:
 		e.LogError = fmt.Errorf("cannot write log: %w", syscall.Errno(n.Errno))
+	case n.Torn:
+		e.LogError = errTorn
 	}
 	_, err := wire.DecodeStatus(n.Status)
 	e.Began = err == nil
@@ -172,9 +177,11 @@ func (p *Process) Signal(sig syscall.Signal) error {
 }
 
 // Stop asks the agent to end: SIGTERM, and after its grace the keeper kills its
-// whole tree. Wait tells when that is done.
-func (p *Process) Stop() {
-	_, _ = p.k.call(&wire.Call{Op: wire.OpStop, Run: p.Run}) // an error is the run's end, or the keeper's
+// whole tree. Wait tells when that is done. An error says that the keeper does
+// not do it.
+func (p *Process) Stop() error {
+	_, err := p.k.call(&wire.Call{Op: wire.OpStop, Run: p.Run})
+	return err
 }
 
 // Wait blocks until nothing of the agent lives and its output is written, or

@@ -27,11 +27,22 @@ func StartKeeper(stage, socket, key string) (*Keeper, error) {
 	if err == nil || !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ECONNREFUSED) {
 		return k, err
 	}
-	c, err := spawn(stage, socket, key)
+	return startKeeper(stage, socket, key)
+}
+
+// TemporaryKeeper starts a keeper for this process alone: it ends with the
+// connection, however that ends, and its agents with it.
+func TemporaryKeeper(stage, socket, key string) (*Keeper, error) {
+	return startKeeper(stage, socket, key, "--once")
+}
+
+func startKeeper(stage, socket, key string, more ...string) (*Keeper, error) {
+	c, err := spawn(stage, append([]string{"--socket", socket, "--host-key", key}, more...))
 	if err != nil {
 		return nil, fmt.Errorf("cannot start the keeper: %w", err)
 	}
-	if k, err = Dial(socket); err != nil {
+	k, err := Dial(socket)
+	if err != nil {
 		return nil, err
 	}
 	k.child = c
@@ -42,7 +53,7 @@ func StartKeeper(stage, socket, key string) (*Keeper, error) {
 const spawnTimeout = 30 * time.Second
 
 // spawn returns when the keeper serves, or with what it said instead.
-func spawn(stage, socket, key string) (*child, error) {
+func spawn(stage string, args []string) (*child, error) {
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		return nil, err
@@ -53,7 +64,7 @@ func spawn(stage, socket, key string) (*child, error) {
 		return nil, err
 	}
 	defer r.Close()
-	proc, err := os.StartProcess(stage, []string{"agent-launcher-stage", "keeper", "--socket", socket, "--host-key", key}, &os.ProcAttr{
+	proc, err := os.StartProcess(stage, append([]string{"agent-launcher-stage", "keeper"}, args...), &os.ProcAttr{
 		Dir: "/", Env: []string{"GOMAXPROCS=1", "GOTRACEBACK=none"}, Files: []*os.File{null, w, w},
 		Sys: &syscall.SysProcAttr{Setsid: true}, // what ends the launcher's group or terminal must not end it
 	})

@@ -14,7 +14,7 @@ import (
 )
 
 // runKeeper parses a keeper's command line and is its whole life. The exit code
-// is 2 for usage, 1 for an error.
+// is 2 for usage, 1 for an error, a value that cannot be among them.
 func runKeeper(args []string) int {
 	o, err := keeperOptions(args)
 	if errors.Is(err, flag.ErrHelp) {
@@ -49,6 +49,7 @@ func keeperOptions(args []string) (keeper.Options, error) {
 	f.StringVar(&o.HostKey, "host-key", "", "")
 	f.StringVar(&daemon, "daemon-user", "", "")
 	f.StringVar(&uids, "uid-range", "", "")
+	f.BoolVar(&o.Once, "once", false, "")
 	f.Func("allow-user", "", func(name string) error { allowed = append(allowed, name); return nil })
 	if err := f.Parse(args); err != nil {
 		return o, errors.Join(flag.ErrHelp, err)
@@ -70,8 +71,10 @@ func keeperOptions(args []string) (keeper.Options, error) {
 	if err != nil {
 		return o, err
 	}
-	o.Users, err = keeper.NewUsers(first, last, allowed)
-	return o, err
+	if o.Users, err = keeper.NewUsers(first, last, allowed); err != nil {
+		return o, err
+	}
+	return o, o.Users.Separate(o.Daemon)
 }
 
 // credential resolves credential:NAME, a file that systemd made for this unit.

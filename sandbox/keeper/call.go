@@ -85,7 +85,7 @@ func (k *keeper) start(c *wire.Call, files []int) error {
 	case k.masker == nil:
 		return errors.New("the masker does not run: nothing would read the agent's output")
 	}
-	if err := k.Users.check(c.Start.User); err != nil {
+	if err := k.Users.check(c.Start.User, k.Daemon); err != nil {
 		return err
 	}
 	if err := sealed(files[wire.StartSpec]); err != nil {

@@ -24,7 +24,13 @@ func listen(path string, daemon uint32) (int, error) {
 	if err != nil {
 		return fail(err)
 	}
-	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: path}); err != nil { // 0700 by the umask
+	if len(path) > maxSocket {
+		return fail(fmt.Errorf("the path has %d bytes, the limit is %d (unix(7))", len(path), maxSocket))
+	}
+	mask := unix.Umask(0o177)
+	err = unix.Bind(fd, &unix.SockaddrUnix{Name: path})
+	unix.Umask(mask)
+	if err != nil {
 		return fail(err)
 	}
 	if uint32(os.Geteuid()) != daemon {
@@ -38,6 +44,9 @@ func listen(path string, daemon uint32) (int, error) {
 	return fd, nil
 }
 
+// maxSocket is the longest path of a unix socket in bytes.
+const maxSocket = 107
+
 // removeDead removes a socket that nobody serves, and nothing else.
 func removeDead(path string) error {
 	info, err := os.Lstat(path)
@@ -49,7 +58,8 @@ func removeDead(path string) error {
 	case info.Mode().Type() != os.ModeSocket:
 		return errors.New("it exists and is no socket")
 	}
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	// Non-blocking: whoever planted it may let nobody in.
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return err
 	}
@@ -65,6 +75,8 @@ type conn struct {
 	fd  int
 	in  [wire.MaxDatagram + 1]byte
 	out [][]byte // what the socket did not take yet
+
+	broken bool // more than that: the launcher reads nothing
 }
 
 // maxQueue is how many notices wait for a launcher that reads none. One that
@@ -93,7 +105,7 @@ func (k *keeper) accept() {
 		_ = unix.Close(fd)
 		return
 	}
-	k.conn = c
+	k.conn, k.lonely = c, time.Time{}
 }
 
 // admit looks at who connected. An agent may have the launcher's uid.
@@ -127,9 +139,10 @@ func (c *conn) send(n *wire.Notice) {
 	if err != nil || len(data) > wire.MaxDatagram {
 		data, _ = protocol.Marshal(&wire.Notice{Seq: n.Seq, Error: "the keeper's answer is too long"})
 	}
-	if len(c.out) < maxQueue {
-		c.out = append(c.out, data)
+	if c.broken = c.broken || len(c.out) >= maxQueue; c.broken {
+		return
 	}
+	c.out = append(c.out, data)
 	c.flush()
 }
 
@@ -154,12 +167,9 @@ func (k *keeper) talk(c *conn) {
 	}
 	c.flush()
 	data, files, err := c.receive()
-	defer closeAll(files)
+	defer func() { go closeAll(files) }() // not here: the close of a socket may wait
 	switch {
 	case err == unix.EAGAIN || err == unix.EINTR:
-		if len(c.out) >= maxQueue {
-			k.hangUp()
-		}
 		return
 	case err != nil || len(data) == 0:
 		k.hangUp()
@@ -168,6 +178,7 @@ func (k *keeper) talk(c *conn) {
 	call, err := wire.DecodeCall(data)
 	if err != nil { // no launcher of this version: nothing it says can be trusted
 		complain(fmt.Errorf("a launcher sent what is no call: %w", err))
+		c.send(&wire.Notice{Error: fmt.Sprintf("this is no call of version %d, which the keeper speaks: restart both from one package", wire.KeeperVersion)})
 		k.hangUp()
 		return
 	}
@@ -181,10 +192,13 @@ func (k *keeper) hangUp() {
 	_ = unix.Close(k.conn.fd)
 	k.conn = nil
 	for _, r := range k.runs {
-		if r.state == wire.RunWaiting {
-			r.why = wire.WhyNoGo
+		if r.state == wire.RunWaiting && !r.reaped {
+			r.why, r.due = wire.WhyNoGo, time.Now().Add(wire.GoTimeout) // then a stage that was stopped is killed
 			r.closeGo()
 		}
+	}
+	if k.Once {
+		k.stopAll()
 	}
 }
 
@@ -203,9 +217,10 @@ func (c *conn) receive() ([]byte, []int, error) {
 		got, _ := unix.ParseUnixRights(&messages[i])
 		files = append(files, got...)
 	}
-	if flags&(unix.MSG_TRUNC|unix.MSG_CTRUNC) != 0 {
+	if flags&unix.MSG_TRUNC != 0 {
 		return nil, files, unix.EMSGSIZE
 	}
+	// MSG_CTRUNC is for want of descriptors: the call lacks files, and is answered.
 	return data[:n], files, nil
 }
 

@@ -80,7 +80,7 @@ func (r *run) ownDir(at int, name, what string) (int, error) {
 	if int(st.Uid) == uid {
 		return fd, nil
 	}
-	if !made {
+	if !made || int(st.Uid) != os.Geteuid() { // not ours: it is not what was made here
 		_ = unix.Close(fd)
 		return -1, fmt.Errorf("the agent's %s belongs to uid %d and the agent runs as uid %d: chown -R it, or remove it", what, st.Uid, uid)
 	}
@@ -94,6 +94,13 @@ func (r *run) ownDir(at int, name, what string) (int, error) {
 // passage makes or opens a directory that agents of other users pass through.
 func passage(at int, name string) (int, error) {
 	made, fd, err := makeDir(at, name, 0o711)
+	var st unix.Stat_t
+	if err == nil {
+		err = unix.Fstat(fd, &st)
+	}
+	if err == nil && int(st.Uid) != os.Geteuid() {
+		err = fmt.Errorf("%s belongs to uid %d, not to the keeper", name, st.Uid)
+	}
 	if err == nil && made {
 		err = unix.Fchmod(fd, 0o711) // whatever the umask is
 	}
@@ -108,11 +115,21 @@ func makeDir(at int, name string, mode uint32) (made bool, fd int, err error) {
 	if made = err == nil; !made && err != unix.EEXIST {
 		return false, -1, err
 	}
-	fd, err = unix.Openat(at, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	fd, err = openDir(at, name, unix.O_RDONLY)
 	if err == unix.EACCES && !made { // another user's, whom we may not read: it is enough to know it
-		fd, err = unix.Openat(at, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		fd, err = openDir(at, name, unix.O_PATH)
 	}
 	return made, fd, err
+}
+
+// openDir opens a directory right below at: through no link, and into no mount,
+// which the launcher may have made in a namespace of its own to show us what is
+// not its, openat2(2).
+func openDir(at int, name string, flags uint64) (int, error) {
+	return unix.Openat2(at, name, &unix.OpenHow{
+		Flags:   flags | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_XDEV,
+	})
 }
 
 // addRule opens dir in a Landlock ruleset, landlock_add_rule(2).
@@ -143,7 +160,7 @@ func (k *keeper) sweep(base int, name string) {
 			return
 		}
 	}
-	tmp, err := unix.Openat(base, wire.TmpDir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	tmp, err := openDir(base, wire.TmpDir, unix.O_RDONLY)
 	if err != nil {
 		return // never made
 	}
@@ -159,7 +176,7 @@ func (k *keeper) sweep(base int, name string) {
 }
 
 func (k *keeper) forkSweep(tmp int, name string) (int, error) {
-	dir, err := unix.Openat(tmp, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	dir, err := openDir(tmp, name, unix.O_PATH)
 	if err == unix.ENOENT {
 		return 0, nil
 	}
@@ -174,9 +191,13 @@ func (k *keeper) forkSweep(tmp int, name string) (int, error) {
 	if err := unix.Fstat(dir, &st); err != nil {
 		return 0, fmt.Errorf("cannot empty a TMPDIR: %w", err)
 	}
-	owner := ""
-	if int(st.Uid) != os.Geteuid() {
-		owner = wire.FormatUser(st.Uid, st.Gid)
+	who := &wire.User{UID: st.Uid, GID: st.Gid, Groups: []uint32{}}
+	owner := wire.FormatUser(st.Uid, st.Gid)
+	if int(st.Uid) == os.Geteuid() {
+		who, owner = nil, ""
+	}
+	if err := k.Users.mayOwn(who); err != nil { // it is no agent's, whoever put it there
+		return 0, fmt.Errorf("cannot empty a TMPDIR: %w", err)
 	}
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {

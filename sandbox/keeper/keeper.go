@@ -21,6 +21,7 @@ import (
 	"github.com/agent-launcher/agent-launcher/internal/harden"
 	"github.com/agent-launcher/agent-launcher/sandbox/cgroup"
 	"github.com/agent-launcher/agent-launcher/sandbox/masker"
+	"github.com/agent-launcher/agent-launcher/sandbox/tree"
 	"github.com/agent-launcher/agent-launcher/sandbox/wire"
 )
 
@@ -30,23 +31,27 @@ type Options struct {
 	HostKey string // the host key file, opened for each launch, never read
 	Daemon  uint32 // uid of the launcher, the only one that may call
 	Users   Users  // whom it starts agents as
+	Once    bool   // ends with its first launcher: exec's
 }
 
 type keeper struct {
 	Options
-	listen  int
-	signals int // a byte for each signal that came
-	conn    *conn
-	masker  *masker.Client
-	retry   time.Time // when a masker that did not start is tried again; zero: never
-	deaf    time.Time // until when no launcher is let in, for want of files; zero: now
-	tidyAt  time.Time // when memory is given back; zero: it was
-	cgroups *cgroup.Root
-	hello   wire.Hello
-	runs    map[string]*run
-	sweeps  map[int]*sweep // by pid
-	quit    bool
-	endBy   time.Time // when a keeper that ends waits no longer; zero: something runs
+	listen   int
+	signals  int // a byte for each signal that came
+	conn     *conn
+	masker   *masker.Client
+	retry    time.Time // when a masker that did not start is tried again; zero: never
+	deaf     time.Time // until when no launcher is let in, for want of files; zero: now
+	tidyAt   time.Time // when memory is given back; zero: it was
+	maskedAt time.Time // when the masker was started
+	cgroups  *cgroup.Root
+	hello    wire.Hello
+	runs     map[string]*run
+	sweeps   map[int]*sweep // by pid
+	spare    spares
+	lonely   time.Time // when a keeper with Once that nobody has called ends; zero: somebody has, or it never does
+	quit     bool
+	endBy    time.Time // when a keeper that ends waits no longer; zero: something runs
 }
 
 // Main is a keeper's life. It returns once it was told to end and nothing
@@ -97,6 +102,9 @@ func (k *keeper) begin() error {
 	}
 	if k.cgroups, err = cgroup.Open(); err != nil {
 		k.hello.NoCgroup = err.Error()
+		if err := tree.Visible(); err != nil { // then trees are walked
+			k.hello.NoCgroup += "; " + err.Error()
+		}
 	} else {
 		k.hello.Cgroup, k.hello.Controllers = k.cgroups.Path(), append([]string{}, k.cgroups.Controllers()...)
 	}
@@ -106,8 +114,15 @@ func (k *keeper) begin() error {
 	if k.listen, err = listen(k.Socket, k.Daemon); err != nil {
 		return errors.Join(err, k.closeCgroups())
 	}
+	if k.Once {
+		k.lonely = time.Now().Add(lonelyFor)
+	}
+	k.spare.fill()
 	return nil
 }
+
+// lonelyFor is how long a keeper with Once waits for its launcher.
+const lonelyFor = 30 * time.Second
 
 // notifySignals turns signals into bytes that poll sees. SIGPIPE only so that
 // a stderr that nobody reads any more does not end the keeper.
@@ -161,6 +176,9 @@ func (k *keeper) turn() error {
 			handle[i]()
 		}
 	}
+	if k.conn != nil && k.conn.broken {
+		k.hangUp()
+	}
 	k.expire(time.Now())
 	return nil
 }
@@ -190,6 +208,9 @@ func (k *keeper) timeout() int {
 	}
 	earlier(k.tidyAt)
 	earlier(k.deaf)
+	if !k.quit {
+		earlier(k.lonely)
+	}
 	earlier(k.endBy)
 	for _, r := range k.runs {
 		earlier(r.due)
@@ -204,6 +225,9 @@ func (k *keeper) timeout() int {
 func (k *keeper) expire(now time.Time) {
 	if now.After(k.deaf) {
 		k.deaf = time.Time{}
+	}
+	if !k.lonely.IsZero() && now.After(k.lonely) && !k.quit {
+		k.stopAll()
 	}
 	if !k.retry.IsZero() && !now.Before(k.retry) {
 		k.retry = time.Time{}
@@ -265,6 +289,9 @@ func (k *keeper) end() {
 	_ = os.Remove(k.Socket)
 	if k.masker != nil {
 		_ = k.masker.Close()
+		if k.masker.PID > 0 { // all that it still has are logs that were given up
+			_ = unix.Kill(k.masker.PID, unix.SIGKILL)
+		}
 	}
 	if err := k.closeCgroups(); err != nil {
 		complain(err)

@@ -33,13 +33,17 @@ func (k *keeper) startMasker() error {
 	if err != nil {
 		return err
 	}
-	k.masker, k.hello.Masker = m, m.Level
+	k.masker, k.hello.Masker, k.maskedAt = m, m.Level, time.Now()
 	return nil
 }
 
 // replaceMasker starts a masker in place of one that died and gives it what
 // that one had.
 func (k *keeper) replaceMasker() {
+	if since := time.Since(k.maskedAt); since < maskerRetry { // one that dies at once would keep us busy
+		k.retry = k.maskedAt.Add(maskerRetry)
+		return
+	}
 	if err := k.startMasker(); err != nil {
 		complain(err)
 		k.retry = time.Now().Add(maskerRetry)
@@ -49,6 +53,7 @@ func (k *keeper) replaceMasker() {
 		if r.masked || r.pipe < 0 {
 			continue
 		}
+		r.torn = true
 		if err := k.masker.Take(r.id, r.pipe, r.log, int64(r.maxLog), written(r.log), int64(r.lost)); err != nil {
 			complain(fmt.Errorf("cannot hand an agent's output to the new masker: %w", err))
 		}
@@ -79,7 +84,9 @@ func (k *keeper) hearMasker(m *masker.Client) {
 		}
 		complain(errors.New("the masker is gone: starting a new one"))
 		_ = m.Close()
-		_ = unix.Kill(m.PID, unix.SIGKILL) // one that only lost its tongue
+		if m.PID > 0 { // one that only lost its tongue
+			_ = unix.Kill(m.PID, unix.SIGKILL)
+		}
 		k.masker = nil
 		k.replaceMasker()
 		return
@@ -90,22 +97,40 @@ func (k *keeper) hearMasker(m *masker.Client) {
 	}
 }
 
-// maskerPatience is how long the masker may take for the rest of a log on disk.
-const maskerPatience = 10 * time.Second
+// How long the masker may take for the rest of a log, and a reader for the rest
+// of what a stopped agent printed.
+const (
+	maskerPatience = 10 * time.Second
+	readerPatience = 3 * time.Second
+)
 
-// hurryMasker replaces a masker that does not finish a log: stopped, or hung.
-// A log that is no file may wait for its reader, an exec's terminal.
+// hurryMasker bounds the end of a log. On disk it takes the masker no time: one
+// that is stopped or hangs is replaced. A log that is no file waits for its
+// reader, exec's pipe or terminal: as long as that takes if the agent ended by
+// itself, but nobody waits for a reader when it was stopped.
 func (k *keeper) hurryMasker(r *run) {
 	var st unix.Stat_t
-	if k.masker == nil || unix.Fstat(r.log, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
+	onDisk := unix.Fstat(r.log, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFREG
+	if !onDisk && r.why == 0 && !k.quit {
 		return
 	}
-	if time.Since(r.left) >= maskerPatience {
+	patience := readerPatience
+	if onDisk {
+		patience = maskerPatience
+	}
+	if time.Since(r.left) < patience {
+		r.due = r.left.Add(patience)
+		return
+	}
+	if onDisk && k.masker != nil && k.masker.PID > 0 && !r.hurried {
 		complain(errors.New("the masker does not finish a log: killing it"))
 		_ = unix.Kill(k.masker.PID, unix.SIGKILL) // its end is heard on its socket
-		r.left = time.Now()
+		r.hurried, r.left = true, time.Now()
+		r.due = r.left.Add(maskerPatience)
+		return
 	}
-	r.due = r.left.Add(maskerPatience)
+	r.masked, r.torn = true, true
+	k.advance(r)
 }
 
 // finishLog tells the masker that a run is dead: a process that escaped may

@@ -24,7 +24,9 @@ func (k *keeper) reap() {
 		if err != nil || pid <= 0 {
 			break
 		}
-		if k.sweeps[pid] != nil {
+		if k.masker != nil && k.masker.PID == pid {
+			k.masker.PID = 0 // the number is free: its end is heard on its socket
+		} else if k.sweeps[pid] != nil {
 			k.swept(pid)
 		} else if r := k.runOf(pid); r != nil {
 			r.reaped, r.wait = true, uint32(status)
@@ -55,7 +57,7 @@ func (k *keeper) killStrays() bool {
 	if err != nil {
 		complain(err)
 	}
-	return n > 0
+	return n > 0 || err != nil
 }
 
 // haveStrays reports whether any child of ours is one: proc_pid_children(5) of

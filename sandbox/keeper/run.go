@@ -1,6 +1,7 @@
 package keeper
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -38,20 +39,22 @@ type run struct {
 	base   int // directory of HOME and TMPDIR; -1: none
 	group  *cgroup.Group
 
-	state  wire.RunState
-	said   []byte // by the stage, on its status pipe
-	goSeq  uint64 // of the Go to answer; 0: none
-	why    wire.Why
-	killed bool
-	due    time.Time // the deadline, then the end of the grace, then of patience; zero: none
-	reaped bool
-	wait   uint32
-	left   time.Time // since when its tree has been being killed, then its log finished
-	dead   bool      // its tree is
-	masked bool      // its output is written
-	kept   uint64
-	lost   uint64
-	errno  uint32
+	state   wire.RunState
+	said    []byte // by the stage, on its status pipe
+	goSeq   uint64 // of the Go to answer; 0: none
+	why     wire.Why
+	killed  bool
+	due     time.Time // the deadline, then the end of the grace, then of patience; zero: none
+	reaped  bool
+	wait    uint32
+	left    time.Time // since when its tree has been being killed, then its log finished
+	dead    bool      // its tree is
+	masked  bool      // its output is written
+	kept    uint64
+	lost    uint64
+	errno   uint32
+	hurried bool // its masker was killed, for it did not finish
+	torn    bool // a masker died with output in its hands
 }
 
 func newRun(id string, s *wire.Start) *run {
@@ -68,7 +71,7 @@ const maxMS = 1 << 40 // 34 years, and far from an overflow
 func (r *run) now() *wire.RunNow {
 	return &wire.RunNow{
 		Run: r.id, PID: r.pid, State: r.state, Status: r.said, Wait: r.wait, Why: r.why, Killed: r.killed,
-		Kept: r.kept, Lost: r.lost, Errno: r.errno,
+		Kept: r.kept, Lost: r.lost, Errno: r.errno, Torn: r.torn,
 	}
 }
 
@@ -150,16 +153,18 @@ func (k *keeper) kill(r *run, why wire.Why) {
 		r.why = why
 	}
 	r.killed, r.due = true, time.Time{}
-	if r.group != nil {
-		if err := r.group.Kill(); err != nil {
-			complain(err)
+	k.spare.free(func() {
+		if r.group != nil {
+			if err := r.group.Kill(); err != nil {
+				complain(err)
+			}
+			return
 		}
-	} else {
 		_ = unix.Kill(r.pid, unix.SIGSTOP) // so that it starts nothing while we walk
 		if _, err := tree.Kill(r.pid, func(int) bool { return false }); err != nil {
 			complain(err)
 		}
-	}
+	})
 	_ = unix.Kill(r.pid, unix.SIGKILL)
 }
 
@@ -210,16 +215,19 @@ func (k *keeper) advance(r *run) {
 }
 
 // survivors kills what is left of a run's tree and reports whether anything is.
-func (k *keeper) survivors(r *run) bool {
-	alive := false
-	if r.group != nil {
-		if err := r.group.Kill(); err != nil {
-			complain(err)
+func (k *keeper) survivors(r *run) (alive bool) {
+	k.spare.free(func() {
+		if r.group != nil {
+			err := r.group.Kill()
+			empty, err2 := r.group.Empty()
+			if err = errors.Join(err, err2); err != nil {
+				complain(err)
+			}
+			alive = err != nil || !empty
 		}
-		empty, err := r.group.Empty()
-		alive = err == nil && !empty
-	}
-	return k.killStrays() || alive
+		alive = k.killStrays() || alive
+	})
+	return alive
 }
 
 // close gives back what a run held. Its TMPDIR is emptied by a process of its
@@ -227,7 +235,9 @@ func (k *keeper) survivors(r *run) bool {
 func (k *keeper) close(r *run) {
 	r.closeGo()
 	r.due = time.Time{}
-	r.status, r.pipe, r.log = closeFD(r.status), closeFD(r.pipe), closeFD(r.log)
+	r.status, r.pipe = closeFD(r.status), closeFD(r.pipe)
+	go closeAll([]int{r.log}) // it is the launcher's: the close of a socket may wait
+	r.log = -1
 	if r.group != nil {
 		if err := r.group.Remove(); err != nil {
 			complain(err)

@@ -41,8 +41,21 @@ func NewUsers(first, last uint32, names []string) (Users, error) {
 	return u, nil
 }
 
-// check refuses a user that no agent of this host may have.
-func (u *Users) check(as *wire.User) error {
+// Separate refuses a keeper that would make the launcher's user what the keeper
+// is: without a range or names it starts agents as anybody.
+func (u *Users) Separate(daemon uint32) error {
+	if daemon == uint32(os.Geteuid()) || u.restricted || !u.canSwitch {
+		return nil
+	}
+	return fmt.Errorf("cannot serve uid %d: without --uid-range or --allow-user that user could run agents as anybody", daemon)
+}
+
+// check refuses a user that no agent of this host may have. daemon is the
+// launcher's uid.
+func (u *Users) check(as *wire.User, daemon uint32) error {
+	if u.restricted && as != nil && as.UID == daemon && daemon != uint32(os.Geteuid()) {
+		return fmt.Errorf("the keeper starts no agent as uid %d: that is the launcher's", as.UID)
+	}
 	if as == nil {
 		if u.restricted {
 			return fmt.Errorf("the agent has no user of its own, and the keeper starts none as uid %d", os.Geteuid())
@@ -58,13 +71,37 @@ func (u *Users) check(as *wire.User) error {
 		}
 		return nil
 	case u.Last != 0 && as.UID >= u.First && as.UID < u.Last && as.GID == as.UID && len(as.Groups) == 0:
-		return nil
+		return nobodys(as.UID)
 	case slices.ContainsFunc(u.named, func(n wire.User) bool {
 		return n.UID == as.UID && n.GID == as.GID && slices.Equal(n.Groups, as.Groups)
 	}):
 		return nil
 	}
 	return fmt.Errorf("the keeper starts no agent as uid %d with gid %d: neither its --uid-range nor an --allow-user allows that", as.UID, as.GID)
+}
+
+// mayOwn reports whether an agent may have made a file of that user and group.
+func (u *Users) mayOwn(as *wire.User) error {
+	if as != nil && slices.ContainsFunc(u.named, func(n wire.User) bool { return n.UID == as.UID }) {
+		return nil // with any of its groups
+	}
+	return u.check(as, NoLauncher)
+}
+
+// NoLauncher is a uid that nobody has.
+const NoLauncher = 1<<32 - 1
+
+// nobodys refuses a uid of the range that an account or a group has, whatever an
+// operator typed.
+func nobodys(uid uint32) error {
+	n := strconv.FormatUint(uint64(uid), 10)
+	if account, err := user.LookupId(n); err == nil {
+		return fmt.Errorf("the keeper starts no agent as uid %d of its range: it is user %s's", uid, account.Username)
+	}
+	if group, err := user.LookupGroupId(n); err == nil {
+		return fmt.Errorf("the keeper starts no agent as uid %d of its range: it is group %s's number", uid, group.Name)
+	}
+	return nil
 }
 
 // lookup finds an account by its name, its groups in ascending order.

@@ -79,10 +79,16 @@ func leaveKeyring() error {
 	return errno
 }
 
+// setRlimits only ever lowers a limit: the stage may be privileged to raise it,
+// and whoever wrote the launch spec is not.
 func setRlimits(limits []wire.Rlimit) error {
 	for _, l := range limits {
-		limit := unix.Rlimit{Cur: l.Soft, Max: l.Hard}
-		if err := unix.Prlimit(0, int(l.Resource), &limit, nil); err != nil {
+		var now unix.Rlimit
+		if err := unix.Prlimit(0, int(l.Resource), nil, &now); err != nil {
+			return err
+		}
+		hard := min(l.Hard, now.Max)
+		if err := unix.Prlimit(0, int(l.Resource), &unix.Rlimit{Cur: min(l.Soft, hard), Max: hard}, nil); err != nil {
 			return err
 		}
 	}
