@@ -15,9 +15,9 @@ import (
 
 // adoptRuns takes over what an earlier daemon left with a keeper: the loops of
 // agents that run wait for them, ends that nobody saw are put on record. A
-// record whose run the keeper does not have is lost; a run without one never
-// got permission to start, or was given up with an earlier connection: it is
-// ended.
+// record whose run the keeper does not have is lost; a run that waits without
+// one, or whose record is closed because it was given up with an earlier
+// connection, is ended.
 func (d *Daemon) adoptRuns(ctx context.Context, k *sandbox.Keeper) {
 	left := map[string]*sandbox.Process{}
 	for _, p := range k.Left() {
@@ -36,6 +36,11 @@ func (d *Daemon) adoptRuns(ctx context.Context, k *sandbox.Keeper) {
 		}
 	}
 	for _, p := range left {
+		if !p.Waits() && !d.store.Known(p.Run) {
+			d.log.Error("the keeper has a run that this stateDir knows nothing of: another daemon's, or stateDir was changed; it is left alone",
+				zap.String("run", p.Run), zap.Int("pid", p.PID))
+			continue
+		}
 		d.log.Warn("ending a run that nobody watches", zap.String("run", p.Run), zap.Int("pid", p.PID))
 		d.background.Go(p.Cancel)
 	}
@@ -94,12 +99,30 @@ type adoption struct {
 	done   chan struct{}
 }
 
-// adopt makes the agent of that id, once its loop starts, wait for the run: its
-// file may have another name by now.
+// adopt makes the agent of that id wait for the run, at once or when its loop
+// starts: its file may have another name by now.
 func (s *set) adopt(agentID string, run *adoption) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for _, a := range s.agents {
+		if id, _ := a.identity(); id == agentID && !a.hasEnded() {
+			a.mu.Lock()
+			a.late = append(a.late, run)
+			a.mu.Unlock()
+			a.trigger(look)
+			return
+		}
+	}
 	s.adopted[agentID] = append(s.adopted[agentID], run)
+}
+
+// takeLate are the runs that were adopted since the loop began.
+func (a *agent) takeLate() []*adoption {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	late := a.late
+	a.late = nil
+	return late
 }
 
 // orphans gives the adopted runs whose adapter files are gone an agent that

@@ -41,6 +41,7 @@ type agent struct {
 	cancel    context.CancelCauseFunc // of the heartbeat in progress, nil if none
 	idle      chan struct{}           // closed at the end of the heartbeat in progress
 	coalesced int64
+	late      []*adoption           // runs of an earlier daemon that came when the loop ran already
 	waiters   []chan *control.Woken // one for each wake that the next heartbeat answers
 }
 
@@ -77,6 +78,7 @@ func (a *agent) loop(ctx context.Context, adopted []*adoption) {
 			a.d.world.Load().source.Forget(id)
 			return
 		}
+		a.outlive(a.takeLate())
 		a.beat(ctx, trigger)
 	}
 }

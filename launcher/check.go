@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
 
 	"github.com/agent-launcher/agent-launcher/fetch"
 	"github.com/agent-launcher/agent-launcher/internal/trust"
@@ -82,7 +83,7 @@ func hostFiles(cfg *config.Config) []error {
 		hostKey,
 		secretFile("host token", cfg.ControlPlane.TokenFile),
 		fetch.CheckCA(cfg.ControlPlane.CAFile),
-		existing(cfg.StateDir),
+		ownState(cfg.StateDir),
 		existing(filepath.Dir(cfg.Socket)),
 	} {
 		if err != nil {
@@ -90,6 +91,30 @@ func hostFiles(cfg *config.Config) []error {
 		}
 	}
 	return errs
+}
+
+// ownState refuses to work in the state directory of another user: what root
+// left in it the daemon could not use any more.
+func ownState(dir string) error {
+	var st unix.Stat_t
+	if err := unix.Stat(dir, &st); err == nil && int(st.Uid) != os.Geteuid() {
+		return &userError{dir, st.Uid}
+	}
+	return existing(dir)
+}
+
+type userError struct {
+	dir string
+	uid uint32
+}
+
+func (e *userError) Error() string {
+	return fmt.Sprintf("the state directory %s belongs to uid %d, and this is uid %d", e.dir, e.uid, os.Geteuid())
+}
+
+// Hint says what to do.
+func (e *userError) Hint() string {
+	return fmt.Sprintf("run this as the daemon's user: setpriv --reuid %d --init-groups ..., or sudo -u", e.uid)
 }
 
 // existing checks a directory that the daemon works in as root may: whoever can

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/agent-launcher/agent-launcher/launcher/config"
+	"github.com/agent-launcher/agent-launcher/sandbox"
 )
 
 // checkUsers warns of what keeps agents from being apart: a range that belongs
@@ -34,6 +35,9 @@ func (r *Report) checkUsers(cfg *config.Config) {
 		warn(fmt.Sprintf("the keeper runs as uid %d and may not switch users: %d agents share it, and only Landlock separates them", h.UID, shared),
 			"run the daemon or a keeper with that privilege")
 	}
+	if other := otherRange(cfg, r.Enforces); other != "" {
+		warn(other, "set both alike")
+	}
 	if free := cfg.UIDRange.Agents(); shared > free {
 		warn(fmt.Sprintf("%d agents, but only %d uids for them", shared, free), "widen it")
 	}
@@ -45,6 +49,14 @@ func (r *Report) checkUsers(cfg *config.Config) {
 	if _, err := openUIDs(cfg); err != nil {
 		r.Host = append(r.Host, err)
 	}
+}
+
+// otherRange says that the keeper refuses uids which the daemon would give.
+func otherRange(cfg *config.Config, h sandbox.Host) string {
+	if cfg.UIDRange == nil || h.Last == 0 || cfg.UIDRange.First == h.First && cfg.UIDRange.Last == h.Last {
+		return ""
+	}
+	return fmt.Sprintf("the configuration's uidRange is %s, the keeper's --uid-range %d-%d: it refuses other uids than its own", cfg.UIDRange, h.First, h.Last)
 }
 
 // maxNamed is how many accounts a warning names.

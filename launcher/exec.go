@@ -33,6 +33,9 @@ func Exec(ctx context.Context, configPath, name string, log *zap.Logger) (int, e
 	if err != nil {
 		return CannotStart, err
 	}
+	if err := errors.Join(hostFiles(cfg)...); err != nil { // as run: what root would leave behind the daemon could not use
+		return CannotStart, err
+	}
 	a, err := config.LoadAgent(filepath.Join(cfg.AdaptersDir, name+".json"))
 	if err != nil {
 		return CannotStart, err

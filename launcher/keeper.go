@@ -24,15 +24,16 @@ type keeperLink struct {
 	socket string
 	key    string
 	own    bool // not configured: started here
+	once   bool // for this process alone: it ends with us
 	log    *zap.Logger
 	found  func(*sandbox.Keeper) // told of each keeper that was connected; may be nil
 
-	last atomic.Pointer[sandbox.Keeper] // k, for who must not wait for a keeper that starts
+	last atomic.Pointer[sandbox.Keeper] // k, for who must not wait for a keeper that starts or hangs
+	why  atomic.Pointer[error]          // of the last attempt; nil: it worked
 
-	mu   sync.Mutex
+	mu   sync.Mutex // held while a keeper is found
 	k    *sandbox.Keeper
-	err  error // of the last attempt
-	over bool  // nothing is connected any more
+	over bool // nothing is connected any more
 }
 
 func newKeeperLink(cfg *config.Config, log *zap.Logger) (*keeperLink, error) {
@@ -70,10 +71,13 @@ func (l *keeperLink) get() (*sandbox.Keeper, error) {
 	if l.k != nil && alive(l.k) {
 		return l.k, nil
 	}
-	if l.k, l.err = l.connect(); l.err != nil {
+	var err error
+	if l.k, err = l.connect(); err != nil {
 		l.k = nil
-		return nil, l.err
+		l.why.Store(&err)
+		return nil, err
 	}
+	l.why.Store(nil)
 	l.last.Store(l.k)
 	if l.found != nil {
 		l.found(l.k)
@@ -92,8 +96,11 @@ func (l *keeperLink) replace(k *sandbox.Keeper) {
 }
 
 func (l *keeperLink) connect() (*sandbox.Keeper, error) {
-	if !l.own {
+	switch {
+	case !l.own:
 		return sandbox.Dial(l.socket)
+	case l.once:
+		return sandbox.TemporaryKeeper(l.stage, l.socket, l.key)
 	}
 	return sandbox.StartKeeper(l.stage, l.socket, l.key)
 }
@@ -107,15 +114,14 @@ func alive(k *sandbox.Keeper) bool {
 	}
 }
 
-// state is the connected keeper, nil if there is none, and why not.
+// state is the connected keeper, nil if there is none, and why not. It never
+// waits.
 func (l *keeperLink) state() (*sandbox.Keeper, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	switch {
-	case l.k != nil && alive(l.k):
-		return l.k, nil
-	case l.err != nil:
-		return nil, l.err
+	if k := l.last.Load(); k != nil && alive(k) {
+		return k, nil
+	}
+	if err := l.why.Load(); err != nil {
+		return nil, *err
 	}
 	return nil, sandbox.ErrKeeperGone
 }
@@ -133,7 +139,9 @@ func (l *keeperLink) close(quit bool) {
 		l.k.Close()
 		return
 	}
-	if err := l.k.Quit(context.Background()); err != nil {
+	ctx, cancel := context.WithTimeout(context.Background(), keeperPatience)
+	defer cancel()
+	if err := l.k.Quit(ctx); err != nil {
 		l.log.Error("the keeper is left", zap.Error(err))
 	}
 }
@@ -141,7 +149,7 @@ func (l *keeperLink) close(quit bool) {
 // temporaryKeeper is one of our own, at a socket of its own, for as long as a
 // command runs: the daemon's serves one launcher at a time. end ends it.
 func temporaryKeeper(key string, log *zap.Logger) (l *keeperLink, end func(), err error) {
-	l = &keeperLink{own: true, key: key, log: log}
+	l = &keeperLink{own: true, once: true, key: key, log: log}
 	if l.stage, err = trustedStage(); err != nil {
 		return nil, nil, err
 	}

@@ -25,6 +25,8 @@ func notes(k *control.Keeper, h sandbox.Host, cfg *config.Config) []string {
 	switch {
 	case !h.Switch:
 		out = append(out, fmt.Sprintf("the keeper may not switch users: all agents run as uid %d, and only Landlock separates them", h.UID))
+	case otherRange(cfg, h) != "":
+		out = append(out, otherRange(cfg, h))
 	case cfg.UIDRange == nil:
 		out = append(out, fmt.Sprintf("no uidRange in the configuration: agents without a user of their own run as uid %d, and only Landlock separates them", h.UID))
 	}

@@ -24,18 +24,35 @@ func supervise(ctx context.Context, p *sandbox.Process, grace time.Duration, sto
 			return exit, "", errLeaving
 		}
 		stopping()
-		p.Stop()
-		if exit, err = p.Wait(context.Background()); err != nil {
-			return exit, "", err
-		}
+		exit = stop(p, grace)
 	}
 	return exit, reason(&exit, cause, grace), nil
+}
+
+// keeperPatience is what the keeper may take beyond the grace: for a tree that
+// hangs in the kernel and a log that nobody reads.
+const keeperPatience = 45 * time.Second
+
+// stop has the keeper stop the agent. A keeper that hangs must not hold up the
+// daemon's own end: then nobody knows what became of the agent.
+func stop(p *sandbox.Process, grace time.Duration) sandbox.Exit {
+	patience := grace + keeperPatience
+	if err := p.Stop(); err != nil {
+		patience = time.Second // it has ended, or the keeper is gone or hangs
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	exit, err := p.Wait(ctx)
+	if err != nil {
+		return sandbox.Exit{Why: "the keeper did not end it", Began: true}
+	}
+	return exit
 }
 
 // reason is why a run was ended; empty if it ended by itself.
 func reason(exit *sandbox.Exit, cause error, grace time.Duration) string {
 	why := exit.Why
-	if cause != nil && why != "" {
+	if cause != nil && why != "" && exit.Known {
 		why = cause.Error()
 	}
 	if exit.Killed && why != "" {

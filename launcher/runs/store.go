@@ -307,6 +307,15 @@ func (s *Store) Unfinished() ([]Record, error) {
 	return out, errors.Join(errs...)
 }
 
+// Known reports whether there is a record of the run, of any agent.
+func (s *Store) Known(runID string) bool {
+	if !regexp.MustCompile(`^[0-9a-f-]{36}$`).MatchString(runID) {
+		return false
+	}
+	found, err := filepath.Glob(filepath.Join(s.dir, "*", runID+recordExt))
+	return err != nil || len(found) > 0
+}
+
 // Prune removes the oldest runs of agent beyond Keep, files of runs that
 // never began included. Runs that are not done stay.
 func (s *Store) Prune(agent string) error {
