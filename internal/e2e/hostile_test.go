@@ -115,6 +115,7 @@ func TestKeeperHangs(t *testing.T) {
 
 // A keeper that has no descriptor left for one more agent keeps those it has.
 func TestKeeperWithoutDescriptors(t *testing.T) {
+	needRoot(t) // the keeper is non-dumpable
 	h := newHost(t)
 	h.start()
 	p := h.puppet(t, "healthy", agent{})

@@ -185,6 +185,7 @@ func TestNoDescriptors(t *testing.T) {
 // leaveDescriptors lets a process open that many files more.
 func leaveDescriptors(t *testing.T, pid, free int) {
 	t.Helper()
+	needRoot(t) // the keeper is non-dumpable
 	limit := 0
 	for ; free >= 0; limit++ {
 		if _, err := os.Lstat("/proc/" + strconv.Itoa(pid) + "/fd/" + strconv.Itoa(limit)); err != nil {
