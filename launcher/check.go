@@ -172,24 +172,38 @@ func (r *Report) checkKeeper(cfg *config.Config) {
 }
 
 func (r *Report) checkAgents(ctx context.Context, cfg *config.Config) {
-	host, err := plugins.NewHost(plugins.Options{Dir: cfg.PluginsDir, Verify: trust.Check, Log: pluginLog(zap.NewNop())})
+	host, err := plugins.NewHost(plugins.Options{Dir: cfg.PluginsDir, Open: trust.Open, Pins: cfg.Pins, Log: pluginLog(zap.NewNop())})
 	if err != nil {
 		r.Host = append(r.Host, err)
 		return
 	}
 	defer host.Close()
+	for _, name := range cfg.Pinned() {
+		if err := host.Verify(name); err != nil {
+			r.Problems = append(r.Problems, cfg.Problem(config.PinPath(name), err.Error(), hint(err)))
+		}
+	}
 	for _, a := range r.Agents {
 		if err := r.user(cfg, a); err != nil {
 			r.Problems = append(r.Problems, a.Problem("$.user", err.Error(), ""))
 		}
 		d, err := host.Describe(ctx, a.AdapterType)
 		if err != nil {
-			r.Problems = append(r.Problems, a.Problem("$.adapterType", err.Error(), ""))
+			r.Problems = append(r.Problems, a.Problem("$.adapterType", err.Error(), hint(err)))
 			continue
 		}
 		r.Problems = append(r.Problems, config.ValidateAdapterConfig(a, d.Schema)...)
 		r.checkDir(ctx, &world{cfg: cfg, plugins: host}, a)
 	}
+}
+
+// hint is what the error of a plugin says to do.
+func hint(err error) string {
+	var e *plugins.Error
+	if errors.As(err, &e) {
+		return e.Hint
+	}
+	return ""
 }
 
 // user is why the agent cannot run as who it should.

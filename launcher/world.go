@@ -32,7 +32,7 @@ func newWorld(cfg *config.Config, log *zap.Logger) (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	host, err := plugins.NewHost(plugins.Options{Dir: cfg.PluginsDir, Verify: trust.Check, Log: pluginLog(log)})
+	host, err := plugins.NewHost(plugins.Options{Dir: cfg.PluginsDir, Open: trust.Open, Pins: cfg.Pins, Log: pluginLog(log)})
 	if err != nil {
 		source.Close()
 		return nil, err

@@ -32,7 +32,7 @@ func BenchmarkPlan(b *testing.B) {
 func BenchmarkStart(b *testing.B) {
 	dir := pluginsDir(b)
 	for b.Loop() {
-		h, err := NewHost(Options{Dir: dir, Verify: trusted})
+		h, err := NewHost(Options{Dir: dir, Open: trusted})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -40,5 +40,15 @@ func BenchmarkStart(b *testing.B) {
 			b.Fatal(err)
 		}
 		h.Close()
+	}
+}
+
+// BenchmarkLoad is the part of a start that reads, seals and hashes.
+func BenchmarkLoad(b *testing.B) {
+	h := newHost(b)
+	for b.Loop() {
+		if err := h.Verify("process"); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

@@ -8,6 +8,7 @@ package plugins
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -15,13 +16,16 @@ import (
 	"time"
 )
 
-// Options configures a Host. Dir and Verify are required.
+// Options configures a Host. Dir and Open are required.
 type Options struct {
 	// Dir holds the plugins, executables named after their adapter types.
 	Dir string
-	// Verify reports why the file at path must not be executed. It is asked
-	// before each start.
-	Verify func(path string) error
+	// Open opens the file at path for reading, or reports why it must not be
+	// executed. It is asked before each start, and what it opens is what runs.
+	Open func(path string) (*os.File, error)
+	// Pins are the SHA-256 hashes that files of plugins must have. Plugins
+	// without one are as good as Open says.
+	Pins map[string][sha256.Size]byte
 	// RuntimeDir is where the directory with a plugin's socket (0700) lives
 	// for the moment that connecting takes; default os.TempDir(). It must exist.
 	RuntimeDir string
@@ -49,8 +53,8 @@ type Host struct {
 
 // NewHost starts nothing yet. Close it to end the plugins.
 func NewHost(opts Options) (*Host, error) {
-	if opts.Dir == "" || opts.Verify == nil {
-		return nil, errors.New("cannot make plugin host: Dir and Verify are required")
+	if opts.Dir == "" || opts.Open == nil {
+		return nil, errors.New("cannot make plugin host: Dir and Open are required")
 	}
 	if opts.RuntimeDir == "" {
 		opts.RuntimeDir = os.TempDir()

@@ -80,10 +80,13 @@ func TestTypes(t *testing.T) {
 	}
 }
 
-func TestVerifyComesFirst(t *testing.T) {
+func TestOpenComesFirst(t *testing.T) {
 	var asked []string
 	h := newHost(t, func(o *Options) {
-		o.Verify = func(path string) error { asked = append(asked, path); return errors.New("others can write it") }
+		o.Open = func(path string) (*os.File, error) {
+			asked = append(asked, path)
+			return nil, errors.New("others can write it")
+		}
 	})
 	_, err := h.Describe(context.Background(), "process")
 	if err == nil || !strings.Contains(err.Error(), "others can write it") {
@@ -160,11 +163,11 @@ func TestNewHostRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, o := range map[string]Options{
-		"no verify":  {Dir: "/x"},
-		"no dir":     {Verify: trusted},
-		"no runtime": {Dir: "/x", Verify: trusted, RuntimeDir: "/nonexistent"},
-		"file":       {Dir: "/x", Verify: trusted, RuntimeDir: "/etc/passwd"},
-		"long":       {Dir: "/x", Verify: trusted, RuntimeDir: long},
+		"no open":    {Dir: "/x"},
+		"no dir":     {Open: trusted},
+		"no runtime": {Dir: "/x", Open: trusted, RuntimeDir: "/nonexistent"},
+		"file":       {Dir: "/x", Open: trusted, RuntimeDir: "/etc/passwd"},
+		"long":       {Dir: "/x", Open: trusted, RuntimeDir: long},
 	} {
 		if _, err := NewHost(o); err == nil {
 			t.Errorf("%s: accepted", name)

@@ -3,6 +3,7 @@ package plugins
 import (
 	"context"
 	"errors"
+	"os"
 	"strings"
 	"sync"
 	"syscall"
@@ -139,7 +140,7 @@ func TestCrashThenNewProcess(t *testing.T) {
 
 func TestCrashLoopIsNotHot(t *testing.T) {
 	verified := 0
-	h := newHost(t, func(o *Options) { o.Verify = func(string) error { verified++; return nil } })
+	h := newHost(t, func(o *Options) { o.Open = func(path string) (*os.File, error) { verified++; return os.Open(path) } })
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	for ctx.Err() == nil {

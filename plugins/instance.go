@@ -37,8 +37,8 @@ type instance struct {
 }
 
 // newInstance starts nothing.
-func newInstance(name, path string, opts *Options) *instance {
-	i := &instance{proc: newProcess(path)}
+func newInstance(img *image, opts *Options) *instance {
+	i, name := &instance{proc: newProcess(img)}, img.name
 	i.conns.gone = i.proc.gone
 	i.client = plugin.NewClient(&plugin.ClientConfig{
 		HandshakeConfig:  adapter.Handshake(),

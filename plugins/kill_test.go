@@ -18,7 +18,7 @@ import (
 // hostMain is a daemon: it starts two plugins, one of which hangs, says so,
 // and waits to be killed.
 func hostMain(dir string) {
-	h, err := NewHost(Options{Dir: dir, Verify: trusted})
+	h, err := NewHost(Options{Dir: dir, Open: trusted})
 	if err != nil {
 		fmt.Println(err)
 		return

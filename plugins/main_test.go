@@ -71,14 +71,14 @@ func pluginsDir(t testing.TB) string {
 	return built.dir
 }
 
-func trusted(string) error { return nil }
+func trusted(path string) (*os.File, error) { return os.Open(path) }
 
 // newHost returns a host that is closed with the test, and checks that nothing
 // is left then: no process, no goroutine, no file.
 func newHost(t testing.TB, change ...func(*Options)) *Host {
 	t.Helper()
 	ignore := goleak.IgnoreCurrent()
-	opts := Options{Dir: pluginsDir(t), Verify: trusted, RuntimeDir: t.TempDir(), Log: func(Entry) {}}
+	opts := Options{Dir: pluginsDir(t), Open: trusted, RuntimeDir: t.TempDir(), Log: func(Entry) {}}
 	for _, c := range change {
 		c(&opts)
 	}

@@ -7,7 +7,6 @@ import (
 	"math"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"sync"
 	"syscall"
@@ -28,7 +27,7 @@ import (
 //     against it stands the cgroup of the daemon's unit;
 //   - children of it that keep its pipes open do not keep the daemon waiting.
 type process struct {
-	path      string
+	image     *image
 	socketDir string   // the only directory it may listen in
 	env       []string // complete
 
@@ -53,8 +52,8 @@ const (
 	reaped
 )
 
-func newProcess(path string) *process {
-	p := &process{path: path}
+func newProcess(img *image) *process {
+	p := &process{image: img}
 	p.gone, p.setGone = context.WithCancel(context.Background())
 	return p
 }
@@ -90,6 +89,11 @@ func (p *process) fork() error {
 	if err := unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		return fmt.Errorf("cannot keep descriptors from the plugin: %w", err)
 	}
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return err
+	}
+	defer null.Close() // the plugin has its own
 	stdout, outW, err := os.Pipe()
 	if err != nil {
 		return err
@@ -99,10 +103,11 @@ func (p *process) fork() error {
 		return errors.Join(err, stdout.Close(), outW.Close())
 	}
 	p.cmd = &exec.Cmd{
-		Path:        p.path,
-		Args:        []string{filepath.Base(p.path)},
+		Path:        p.image.path,
+		Args:        []string{p.image.name},
 		Env:         p.env,
 		Dir:         "/",
+		Stdin:       null,
 		Stdout:      outW,
 		Stderr:      errW,
 		SysProcAttr: &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL},
@@ -122,11 +127,34 @@ func (p *process) launch() error {
 	if p.killed {
 		return errors.New("ended before it started")
 	}
+	if p.image.file != nil {
+		program, err := p.aside()
+		if err != nil {
+			return err
+		}
+		defer program.Close() // the process has its own
+		p.cmd.Path = fmt.Sprintf("/proc/self/fd/%d", program.Fd())
+	}
 	if err := p.cmd.Start(); err != nil {
 		return err
 	}
 	p.pid, p.state = p.cmd.Process.Pid, running
 	return nil
+}
+
+// aside duplicates the program's descriptor to a number that the child does
+// not need for anything else: between fork and exec, os/exec moves its own to
+// the few numbers behind the highest that it was given. The exec closes it.
+func (p *process) aside() (*os.File, error) {
+	least := 0
+	for _, f := range []any{p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr} {
+		least = max(least, int(f.(*os.File).Fd()))
+	}
+	fd, err := unix.FcntlInt(p.image.file.Fd(), unix.F_DUPFD_CLOEXEC, least+16)
+	if err != nil {
+		return nil, fmt.Errorf("cannot hand over the program: %w", err)
+	}
+	return os.NewFile(uintptr(fd), p.image.name), nil
 }
 
 // waitExit returns when the process is a zombie.

@@ -65,7 +65,7 @@ func (p *process) HostToPlugin(network, address string) (string, string, error) 
 func (p *process) ID() string { return strconv.Itoa(p.pid) }
 
 // Name implements runner.Runner.
-func (p *process) Name() string { return p.path }
+func (p *process) Name() string { return p.image.path }
 
 // Stdout implements runner.Runner.
 func (p *process) Stdout() io.ReadCloser { return p.stdout }

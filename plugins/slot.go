@@ -140,14 +140,12 @@ func (h *Host) run(name string, st *start, delay time.Duration) {
 
 // start makes a process that has answered once.
 func (h *Host) start(name string) (*instance, error) {
-	path, err := h.find(name)
+	img, err := h.load(name)
 	if err != nil {
 		return nil, err
 	}
-	if err := h.opts.Verify(path); err != nil {
-		return nil, &Error{Plugin: name, Kind: KindStart, Message: "not to be trusted: " + clean(err.Error(), maxMessage)}
-	}
-	inst := newInstance(name, path, &h.opts)
+	defer img.close()
+	inst := newInstance(img, &h.opts)
 	ctx, cancel := context.WithTimeout(h.ctx, h.opts.startTimeout)
 	defer cancel()
 	if err := inst.connect(ctx); err != nil {

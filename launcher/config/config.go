@@ -2,6 +2,7 @@ package config
 
 import (
 	"crypto/ed25519"
+	"crypto/sha256"
 	"fmt"
 	"path/filepath"
 	"time"
@@ -16,6 +17,7 @@ type Config struct {
 	HostKeyFile  string // never opened here; empty only if KeeperSocket is not
 	AdaptersDir  string
 	PluginsDir   string
+	Pins         map[string][sha256.Size]byte // by the plugins' names; a plugin without one may be any file of that name
 	StateDir     string
 	Socket       string    // at most 107 bytes
 	KeeperSocket string    // at most 107 bytes; empty: the daemon starts a keeper itself
@@ -69,6 +71,7 @@ func configShape(c *Config) []field {
 		secretFile(field{name: "hostKeyFile", doc: "The host's private key as keygen writes it, or credential:NAME. The daemon never reads it. May be left out only with keeperSocket, for a keeper that was started with its own."}, &c.HostKeyFile),
 		path(field{name: "adaptersDir", doc: "Directory of adapter files, one NAME.json for each agent."}, &c.AdaptersDir),
 		path(field{name: "pluginsDir", doc: "Directory of adapter plugins, executables named after the adapter type."}, &c.PluginsDir),
+		pins(field{name: "plugins", doc: "Plugins that must be one certain file: `{\"NAME\": {\"sha256\": \"64 hex digits\"}}`. Others may be any that pluginsDir has."}, &c.Pins),
 		path(field{name: "stateDir", doc: "Directory of run records, logs and the agents' private directories."}, &c.StateDir),
 		socket(field{name: "socket", doc: "The control socket."}, &c.Socket),
 		{name: "heartbeat", typ: "object", doc: "How often agents are started.", sub: heartbeatShape(c)},

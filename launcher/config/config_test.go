@@ -115,6 +115,10 @@ func TestConfigProblems(t *testing.T) {
 			{"$.controlPlane.source", "not built yet: source paperclip"}, {"$.controlPlane.url", "loopback host only | use https"},
 			{"$.controlPlane.hostId", "must be an id"}, {"$.controlPlane.tokenFile", "must be a path"},
 			{"$.controlPlane.signingKey", "must begin with agent-launcher-signing-key-1:"}}},
+		{"pins", "{" + plane + ", \"hostKeyFile\": \"k\", \"plugins\": {\"Upper\": §{}, \"a\": §\"hunter2\", \"b\": §{}, \"c\": {\"sha256\": §\"hunter2\", \"sha\": §1},\n\"d\": {\"sha256\": §\"" + strings.Repeat("a", 63) + "g\"}}}", []want{
+			{"$.plugins.Upper", "a name that no plugin has"}, {"$.plugins.a", "must be an object, got a string of length 7 | write {"},
+			{"$.plugins.b.sha256", "is missing: the SHA-256 of"}, {"$.plugins.c.sha256", "must be the 64 hex digits of a SHA-256, got a string of length 7 | sha256sum"},
+			{"$.plugins.c.sha", "unknown key \"sha\" | known keys: sha256"}, {"$.plugins.d.sha256", "must be the 64 hex"}}},
 		{"another source", strings.Replace("{\"hostKeyFile\": \"k\", "+plane+"}", `"sealed"`, `§"vault"`, 1), []want{{"$.controlPlane.source", "must be sealed, got a string of length 5"}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -146,7 +150,7 @@ func TestURL(t *testing.T) {
 
 func TestConfigDefaultsAndPaths(t *testing.T) {
 	t.Setenv("CREDENTIALS_DIRECTORY", "/run/credentials/x")
-	file := write(t, "config.json", "{"+plane+`, "hostKeyFile": "credential:host.key", "stateDir": "../state/", "pluginsDir": "/p/../q", "$schema": "s"}`)
+	file := write(t, "config.json", "{"+plane+`, "hostKeyFile": "credential:host.key", "stateDir": "../state/", "pluginsDir": "/p/../q", "plugins": {"b": {"sha256": "`+strings.Repeat("0A", 32)+`"}, "a": {"sha256": "`+strings.Repeat("00", 32)+`"}}, "$schema": "s"}`)
 	c, err := Load(file)
 	if err != nil {
 		t.Fatal(err)
@@ -169,6 +173,9 @@ func TestConfigDefaultsAndPaths(t *testing.T) {
 	}
 	if c.Heartbeat.Interval != 5*time.Minute || c.Heartbeat.Jitter != 0.1 || len(c.ControlPlane.SigningKey) != 32 {
 		t.Errorf("%+v", c)
+	}
+	if names := c.Pinned(); len(names) != 2 || names[0] != "a" || c.Pins["b"][31] != 10 {
+		t.Errorf("pins %v", c.Pins)
 	}
 	t.Chdir(dir)
 	if c, err = Load("config.json"); err != nil || c.Path != file {

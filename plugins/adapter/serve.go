@@ -3,6 +3,8 @@ package adapter
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 
 	"github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
@@ -31,6 +33,8 @@ func Handshake() plugin.HandshakeConfig {
 // the plugin. What the adapter prints goes to the daemon's log, a line at a
 // time.
 func Serve(a Adapter) {
+	// The daemon runs a copy in memory, after which the kernel names us.
+	_ = os.WriteFile("/proc/self/comm", []byte(filepath.Base(os.Args[0])), 0) // for ps alone
 	plugin.Serve(&plugin.ServeConfig{
 		HandshakeConfig: Handshake(),
 		Plugins:         plugin.PluginSet{ServiceName: &grpcPlugin{adapter: a}},
