@@ -37,7 +37,8 @@ type Daemon struct {
 	path      string // of the config file
 	store     *runs.Store
 	agents    *set
-	watcher   *watcher
+	watcher   *watcher // of adapter files
+	programs  *watcher // of plugins
 	world     atomic.Pointer[world]
 	keeper    *keeperLink
 
@@ -107,13 +108,12 @@ func newDaemon(cfg *config.Config, version string, log *zap.Logger) (*Daemon, er
 func (d *Daemon) run(ctx context.Context, listener net.Listener, signals Signals) error {
 	agentsCtx, stopAgents := context.WithCancelCause(context.WithoutCancel(ctx))
 	d.agents.ctx = agentsCtx
-	watcher, err := newWatcher()
-	if err != nil {
+	if err := d.watch(); err != nil {
 		stopAgents(err)
 		return err
 	}
-	d.watcher = watcher
-	defer watcher.close()
+	defer d.watcher.close()
+	defer d.followPlugins()()
 	d.keeper.found = func(k *sandbox.Keeper) { d.adoptRuns(agentsCtx, k) }
 	if _, err := d.keeper.get(); err != nil {
 		d.log.Error("no agent can start", zap.Error(err)) // every heartbeat tries again, and says so
@@ -139,7 +139,7 @@ func (d *Daemon) run(ctx context.Context, listener net.Listener, signals Signals
 			d.log.Info("leaving: agents run on with the keeper")
 			d.finish(stopAgents, errLeaving)
 			return nil
-		case <-watcher.changed:
+		case <-d.watcher.changed:
 			d.scan(TriggerConfig)
 		case <-signals.Reload:
 			_ = d.Reload() // logged and in the status

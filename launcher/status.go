@@ -46,13 +46,12 @@ func (d *Daemon) Status() *control.Status {
 		ControlPlane: controlPlane(w), Keeper: *keeper, Plugins: []control.Plugin{}, Agents: []control.Agent{},
 		Problems: problems, Notes: notes(keeper, host, w.cfg),
 	}
-	types, err := w.plugins.Types()
+	programs, err := w.plugins.Status()
 	if err != nil {
 		s.Problems = append(s.Problems, err.Error())
 	}
-	pids := w.plugins.PIDs()
-	for _, t := range types {
-		s.Plugins = append(s.Plugins, control.Plugin{Type: t, PID: pids[t]})
+	for _, p := range programs {
+		s.Plugins = append(s.Plugins, control.Plugin{Type: p.Type, PID: p.PID, SHA256: p.SHA256, Pinned: p.Pinned, Error: p.Fault})
 	}
 	for _, a := range agents {
 		s.Agents = append(s.Agents, a.status())

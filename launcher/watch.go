@@ -11,9 +11,10 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// watcher says when adapter files may have changed. It does not say what: the
-// daemon reads all of them again and compares.
+// watcher says when adapter files, or plugins, may have changed. It does not
+// say what: the daemon reads all of them again and compares.
 type watcher struct {
+	suffix  string        // of the files whose change of mode matters
 	changed chan struct{} // capacity 1
 	notify  *fsnotify.Watcher
 	done    chan struct{}
@@ -26,12 +27,12 @@ type watcher struct {
 // and removes several files for one change.
 const settle = 50 * time.Millisecond
 
-func newWatcher() (*watcher, error) {
+func newWatcher(suffix string) (*watcher, error) {
 	n, err := fsnotify.NewWatcher()
 	if err != nil {
-		return nil, fmt.Errorf("cannot watch adapter files: %w", err)
+		return nil, fmt.Errorf("cannot watch files: %w", err)
 	}
-	w := &watcher{changed: make(chan struct{}, 1), notify: n, done: make(chan struct{})}
+	w := &watcher{suffix: suffix, changed: make(chan struct{}, 1), notify: n, done: make(chan struct{})}
 	go w.loop()
 	return w, nil
 }
@@ -110,7 +111,7 @@ func (w *watcher) concerns(e fsnotify.Event) bool {
 	if filepath.Dir(e.Name) == filepath.Dir(w.dir) && e.Name != w.dir {
 		return false
 	}
-	return e.Op != fsnotify.Chmod || strings.HasSuffix(e.Name, ".json")
+	return e.Op != fsnotify.Chmod || strings.HasSuffix(e.Name, w.suffix)
 }
 
 func (w *watcher) close() {

@@ -26,6 +26,15 @@ func (h *Host) Describe(ctx context.Context, adapterType string) (*adapter.Descr
 	return readDescription(adapterType, reply)
 }
 
+// describe asks an instance that nobody else knows yet.
+func describe(ctx context.Context, name string, inst *instance) (*adapter.Description, error) {
+	reply, err := inst.rpc.Describe(ctx, &adapterpb.DescribeRequest{})
+	if err != nil {
+		return nil, &Error{Plugin: name, Kind: KindStart, Message: "cannot describe itself: " + clean(status.Convert(err).Message(), maxMessage)}
+	}
+	return readDescription(name, reply)
+}
+
 // Plan asks the plugin of adapterType what to run. What comes back keeps the
 // rules of adapter.Plan. The error is *Error, or several of them joined.
 func (h *Host) Plan(ctx context.Context, adapterType string, r adapter.PlanRequest) (*adapter.Plan, error) {
@@ -56,6 +65,7 @@ func (h *Host) call(ctx context.Context, name, method string, do func(context.Co
 	if err != nil {
 		return err
 	}
+	defer h.leave(inst)
 	// A child of the plugin may hold the connection open beyond its end.
 	callCtx, end := context.WithCancel(ctx)
 	defer end()
@@ -98,8 +108,8 @@ func (h *Host) callError(ctx context.Context, inst *instance, name, method strin
 	return e
 }
 
-// probe ends a plugin that left a call unanswered and gives no sign of life:
-// stopped, or busy for ever. One that is merely slow with this call is kept.
+// probe ends a plugin that gives no sign of life: stopped, or busy for ever.
+// One that is merely slow with a call is kept.
 func (h *Host) probe(name string, inst *instance) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

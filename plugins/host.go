@@ -36,11 +36,12 @@ type Options struct {
 	// default 10 s. A ctx with an earlier deadline wins.
 	CallTimeout time.Duration
 
-	startTimeout time.Duration // tests shorten it
+	startTimeout, healthInterval time.Duration // tests shorten them
 }
 
-// Host runs at most one process per plugin: started on first use, kept, and
-// started again on the first use after it ended.
+// Host runs one process per plugin: started on first use, kept, replaced when
+// Refresh finds a new version, and started again on the first use after it
+// ended.
 type Host struct {
 	opts   Options
 	ctx    context.Context // ends with Close
@@ -70,6 +71,9 @@ func NewHost(opts Options) (*Host, error) {
 	}
 	if opts.startTimeout == 0 {
 		opts.startTimeout = startTimeout
+	}
+	if opts.healthInterval == 0 {
+		opts.healthInterval = healthInterval
 	}
 	h := &Host{opts: opts, slots: make(map[string]*slot)}
 	h.ctx, h.cancel = context.WithCancel(context.Background())

@@ -2,6 +2,7 @@ package plugins
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"os"
 	"os/exec"
@@ -21,24 +22,33 @@ import (
 const (
 	startTimeout = 10 * time.Second // fork to first answer; usually 40 ms
 	closeGrace   = 2 * time.Second  // for a plugin to end by itself
-	probeTimeout = 2 * time.Second  // for a sign of life after a call that was not answered
+	probeTimeout = 2 * time.Second  // for a sign of life
+
+	healthInterval = 30 * time.Second // between two questions whether it lives
 )
 
 // instance is one process of a plugin and the connection to it.
 type instance struct {
 	proc   *process
 	client *plugin.Client
+	sum    [sha256.Size]byte // of its program
 	conns  connections
 	stderr tail // what it printed last; read after close
 
 	rpc     adapterpb.AdapterClient
 	health  healthpb.HealthClient
 	probing atomic.Bool
+
+	// Guarded by the host's lock:
+	calls   int           // under way
+	retired bool          // takes no more calls
+	idle    chan struct{} // closed when retired and calls is 0
 }
 
 // newInstance starts nothing.
 func newInstance(img *image, opts *Options) *instance {
-	i, name := &instance{proc: newProcess(img)}, img.name
+	name := img.name
+	i := &instance{proc: newProcess(img), sum: img.sum, idle: make(chan struct{})}
 	i.conns.gone = i.proc.gone
 	i.client = plugin.NewClient(&plugin.ClientConfig{
 		HandshakeConfig:  adapter.Handshake(),

@@ -10,13 +10,15 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// slot is the place of one plugin: at most one process at a time.
+// slot is the place of one plugin: one process that takes calls at a time.
 //
 //	join ─▶ start (after a pause, if there was one before) ─▶ up ─▶ over
 //	          └────────────── failed ────────────────────────────────▲
+//	Refresh ─▶ a second one is up ─▶ the first is retired, ends after its last call
 type slot struct {
 	cur   *start // the last one
 	pause *backoff.ExponentialBackOff
+	fault error // why the file's newer version does not serve
 }
 
 // start is one attempt to have a process, and its whole life.
@@ -41,17 +43,21 @@ func newPause() *backoff.ExponentialBackOff {
 	}
 }
 
-// get returns the running plugin, started if need be.
+// get returns the running plugin, started if need be. The caller must leave it.
 func (h *Host) get(ctx context.Context, name string) (*instance, error) {
-	st, err := h.join(name)
-	if err != nil {
-		return nil, err
-	}
-	select {
-	case <-st.done:
-		return st.inst, st.err
-	case <-ctx.Done():
-		return nil, &Error{Plugin: name, Kind: KindStart, Message: "not started in time", cause: ctx.Err()}
+	for {
+		st, err := h.join(name)
+		if err != nil {
+			return nil, err
+		}
+		select {
+		case <-st.done:
+			if st.err != nil || h.enter(st.inst) {
+				return st.inst, st.err
+			}
+		case <-ctx.Done():
+			return nil, &Error{Plugin: name, Kind: KindStart, Message: "not started in time", cause: ctx.Err()}
+		}
 	}
 }
 
@@ -128,24 +134,43 @@ func (h *Host) run(name string, st *start, delay time.Duration) {
 	}
 	st.at = time.Now()
 	close(st.done)
-	if st.err != nil {
-		return
+	if st.err == nil {
+		h.attend(name, st.inst)
 	}
-	select {
-	case <-st.inst.proc.gone.Done():
-	case <-h.ctx.Done():
-	}
-	st.inst.close()
 }
 
-// start makes a process that has answered once.
+// attend looks after a process to its end, and ends it when it is retired.
+func (h *Host) attend(name string, inst *instance) {
+	defer inst.close()
+	health := time.NewTicker(h.opts.healthInterval)
+	defer health.Stop()
+	for {
+		select {
+		case <-inst.proc.gone.Done():
+			return
+		case <-h.ctx.Done():
+			return
+		case <-inst.idle:
+			return
+		case <-health.C:
+			h.probe(name, inst)
+		}
+	}
+}
+
+// start makes a process of what the file holds now.
 func (h *Host) start(name string) (*instance, error) {
 	img, err := h.load(name)
 	if err != nil {
 		return nil, err
 	}
 	defer img.close()
-	inst := newInstance(img, &h.opts)
+	return h.launch(img)
+}
+
+// launch makes a process that has answered once.
+func (h *Host) launch(img *image) (*instance, error) {
+	name, inst := img.name, newInstance(img, &h.opts)
 	ctx, cancel := context.WithTimeout(h.ctx, h.opts.startTimeout)
 	defer cancel()
 	if err := inst.connect(ctx); err != nil {

@@ -64,6 +64,14 @@ func wrong(s *control.Status) []string {
 		out = append(out, "config: the last reload was refused, the old configuration holds: "+s.Config.Error)
 	}
 	out = append(out, s.Problems...)
+	for _, p := range s.Plugins {
+		switch {
+		case p.Error != "" && p.PID != 0:
+			out = append(out, "plugin "+p.Type+": the new version of its file does not serve, the old one goes on: "+p.Error)
+		case p.Error != "":
+			out = append(out, "plugin "+p.Type+" does not run: "+p.Error)
+		}
+	}
 	for _, a := range s.Agents {
 		if a.ConfigError != "" {
 			out = append(out, a.Name+": its file has a problem, the last good one holds: "+a.ConfigError)
