@@ -16,6 +16,7 @@ import (
 	"github.com/agent-launcher/agent-launcher/internal/trust"
 	"github.com/agent-launcher/agent-launcher/launcher/config"
 	"github.com/agent-launcher/agent-launcher/plugins"
+	"github.com/agent-launcher/agent-launcher/plugins/adapter"
 	"github.com/agent-launcher/agent-launcher/sandbox"
 )
 
@@ -24,6 +25,7 @@ type Report struct {
 	Config   *config.Config  // nil if it could not be loaded
 	Agents   []*config.Agent // the valid ones
 	Problems config.Problems // of files, each with its place; warnings among them
+	Notes    config.Problems // what adapters say that is no problem
 	Host     []error         // what this host lacks
 	Enforces sandbox.Host    // what it can enforce; zero if that is unknown
 }
@@ -192,7 +194,13 @@ func (r *Report) checkAgents(ctx context.Context, cfg *config.Config) {
 			r.Problems = append(r.Problems, a.Problem("$.adapterType", err.Error(), hint(err)))
 			continue
 		}
-		r.Problems = append(r.Problems, config.ValidateAdapterConfig(a, d.Schema)...)
+		if invalid := config.ValidateAdapterConfig(a, d.Schema); len(invalid) > 0 {
+			r.Problems = append(r.Problems, invalid...)
+			continue
+		}
+		if slices.Contains(d.Can, adapter.CanTestEnvironment) {
+			r.testEnvironment(ctx, host, a)
+		}
 		r.checkDir(ctx, &world{cfg: cfg, plugins: host}, a)
 	}
 }

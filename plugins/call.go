@@ -7,7 +7,6 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/agent-launcher/agent-launcher/plugins/adapter"
 	"github.com/agent-launcher/agent-launcher/plugins/adapter/adapterpb"
@@ -42,9 +41,8 @@ func (h *Host) Plan(ctx context.Context, adapterType string, r adapter.PlanReque
 		AgentId: r.AgentID, AgentName: r.AgentName, CompanyId: r.CompanyID, RunId: r.RunID, Trigger: r.Trigger,
 		Config: r.Config, Env: r.Env, SecretNames: r.SecretNames,
 	}
-	if n := proto.Size(request); n > adapter.MaxMessageSize {
-		return nil, &Error{Plugin: clean(adapterType, maxTypeLen), Kind: KindConfig,
-			Message: fmt.Sprintf("adapterConfig and plain variables take %d bytes, limit %d", n, adapter.MaxMessageSize)}
+	if err := fits(adapterType, request); err != nil {
+		return nil, err
 	}
 	var reply *adapterpb.PlanResponse
 	err := h.call(ctx, adapterType, "Plan", func(ctx context.Context, c adapterpb.AdapterClient) (err error) {

@@ -70,7 +70,11 @@ func readDescription(plugin string, reply *adapterpb.DescribeResponse) (*adapter
 	if err := r.err(); err != nil {
 		return nil, err
 	}
-	return &adapter.Description{Type: plugin, Version: clean(reply.GetVersion(), maxTypeLen), Schema: reply.GetSchema()}, nil
+	d := &adapter.Description{Type: plugin, Version: clean(reply.GetVersion(), maxTypeLen), Schema: reply.GetSchema()}
+	if slices.Contains(reply.GetCan(), adapter.CanTestEnvironment) { // others are of a later version
+		d.Can = append(d.Can, adapter.CanTestEnvironment)
+	}
+	return d, nil
 }
 
 // readPlan checks a plan against the rules of adapter.proto. The plugin is not

@@ -42,6 +42,29 @@ func TestProcessPlugin(t *testing.T) {
 	}
 }
 
+func TestTestEnvironment(t *testing.T) {
+	h := newHost(t)
+	for _, c := range []struct{ plugin, config, want, problem string }{
+		{"process", `{"command":"sh","cwd":"/none"}`, "[{info command found } {warn cwd there is no such directory make it, and let the agent's user enter it}]", ""},
+		{"process", `{}`, "[{error command is missing name the program to run} {error cwd is missing give the absolute path of the agent's working directory}]", ""},
+		{"obey", `{"do":"pid"}`, "[]", ""},
+		{"obey", `{"do":"problems"}`, "[{error model is missing name one} {error  and so on }]", ""},
+		{"obey", `{"do":"level"}`, "[]", "refused answer: checks[0].level: is not info, warn or error"},
+		{"obey", `{"do":"panic"}`, "[]", "TestEnvironment: the adapter panicked"},
+		{"obey", `{"do":"crash"}`, "[]", "the plugin ended (exit status 7) during TestEnvironment"},
+		{"big", `{}`, "[]", ""}, // has none
+	} {
+		checks, err := h.TestEnvironment(context.Background(), c.plugin, adapter.EnvironmentRequest{Config: []byte(c.config)})
+		if got := fmt.Sprint(checks); got != c.want || (err == nil) != (c.problem == "") || err != nil && !strings.Contains(err.Error(), c.problem) {
+			t.Errorf("%s %s: %s %v, want %s %s", c.plugin, c.config, got, err, c.want, c.problem)
+		}
+	}
+	checks, err := h.TestEnvironment(context.Background(), "obey", adapter.EnvironmentRequest{Config: []byte(`{"do":"many"}`)})
+	if err != nil || len(checks) != maxChecks+1 || checks[0] != (adapter.Check{Level: "info", Field: "a b", Message: "said nothing", Hint: "[0m"}) || checks[maxChecks].Message != "950 more checks" {
+		t.Errorf("%d checks, %+v, %v", len(checks), checks[0], err)
+	}
+}
+
 func TestOneLongLivedProcess(t *testing.T) {
 	h := newHost(t)
 	if pids := h.PIDs(); len(pids) != 0 {

@@ -82,6 +82,9 @@ func checkCommand() *cobra.Command {
 			for _, p := range r.Problems {
 				printProblem(cmd.ErrOrStderr(), p)
 			}
+			for _, p := range r.Notes {
+				fmt.Fprintf(cmd.OutOrStdout(), "info: %s\n", p.Error())
+			}
 			for _, err := range r.Host {
 				complain(cmd.ErrOrStderr(), err)
 			}

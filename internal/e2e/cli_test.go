@@ -100,6 +100,14 @@ func TestCheck(t *testing.T) {
 	if stdout, stderr, code := check(); code != 0 || !strings.Contains(stdout, "ok: 1 agents") {
 		t.Fatalf("exit %d, %q, %q", code, stdout, stderr)
 	}
+	h.addAgent("lacking", agent{command: "no-such-program"})
+	stdout, stderr, code := check()
+	for _, says := range []string{"good.json:1:", "$.adapterConfig.command: adapter process: found", "lacking.json:1:",
+		"warning: $.adapterConfig.command: adapter process: there is no such program in the agent's PATH", "hint: install it"} {
+		if code != 0 || !strings.Contains(stdout+stderr, says) {
+			t.Errorf("exit %d, nothing of %q: %s%s", code, says, stdout, stderr)
+		}
+	}
 	h.writeJSON("adapters.d/adapter.json", map[string]any{"id": "x1", "companyId": "c", "adapterType": "nonesuch", "adapterConfig": map[string]any{}})
 	h.writeJSON("adapters.d/schema.json", map[string]any{"id": "x2", "companyId": "c", "adapterType": "process",
 		"adapterConfig": map[string]any{"command": 1, "cwd": "/", "commnad": "x"}})
@@ -107,7 +115,7 @@ func TestCheck(t *testing.T) {
 		"adapterConfig": map[string]any{"command": "true", "cwd": "/"}})
 	must(t, os.Chmod(h.path("host.key"), 0o644))
 	must(t, os.Remove(h.path("token")))
-	_, stderr, code := check()
+	_, stderr, code = check()
 	for _, says := range []string{"nonesuch", "schema.json:1:", "$.adapterConfig.command", "commnad", "no-such-user", "host.key has mode 0644", "token"} {
 		if !strings.Contains(stderr, says) {
 			t.Errorf("nothing of %q", says)

@@ -28,6 +28,16 @@ type Adapter interface {
 	Plan(context.Context, PlanRequest) (Plan, error)
 }
 
+// EnvironmentTester is an Adapter that can tell whether this host has what a
+// configuration needs. `agent-launcher check` asks it; heartbeats do not.
+type EnvironmentTester interface {
+	// TestEnvironment says what it found, good and bad. It has a few seconds,
+	// the deadline of ctx. It runs as the plugin's user, who may see other files
+	// than the agent's: say LevelError only for what no user could make good.
+	// What it returns as an error is shown like checks of LevelError.
+	TestEnvironment(context.Context, EnvironmentRequest) ([]Check, error)
+}
+
 // Description introduces a plugin.
 type Description struct {
 	// Type is the adapter type, equal to the plugin's file name:
@@ -37,7 +47,12 @@ type Description struct {
 	Version string
 	// Schema is a JSON Schema (draft 2020-12) of PlanRequest.Config.
 	Schema json.RawMessage
+	// Can lists what the plugin can do beside Plan. Serve fills it in.
+	Can []string
 }
+
+// CanTestEnvironment in Description.Can stands for an EnvironmentTester.
+const CanTestEnvironment = "test_environment"
 
 // PlanRequest describes one run of one agent.
 type PlanRequest struct {
@@ -65,6 +80,34 @@ type Plan struct {
 	Env map[string]string
 	// Stdin is what the agent reads from its standard input.
 	Stdin []byte
+}
+
+// EnvironmentRequest describes one agent, with the fields of PlanRequest.
+type EnvironmentRequest struct {
+	AgentID     string
+	AgentName   string
+	CompanyID   string
+	Config      json.RawMessage
+	Env         map[string]string
+	SecretNames []string
+}
+
+// Level says how bad it is what a Check found.
+type Level string
+
+// The levels of a Check.
+const (
+	LevelInfo  Level = "info"  // good to know
+	LevelWarn  Level = "warn"  // may keep the agent from running
+	LevelError Level = "error" // will keep the agent from running
+)
+
+// Check is one thing that TestEnvironment found.
+type Check struct {
+	Level   Level
+	Field   string // its place in the configuration, as in args[1]; empty: the whole
+	Message string // what was found; it quotes no configuration, which may hold a secret
+	Hint    string // what to do about it, if that is not obvious
 }
 
 // Problem is one thing in the configuration that keeps an agent from running.

@@ -24,7 +24,11 @@ func (s *server) Describe(ctx context.Context, _ *adapterpb.DescribeRequest) (*a
 	if err != nil {
 		return &adapterpb.DescribeResponse{Problems: problems(err)}, nil
 	}
-	return &adapterpb.DescribeResponse{Type: d.Type, Version: d.Version, Schema: d.Schema}, nil
+	reply := &adapterpb.DescribeResponse{Type: d.Type, Version: d.Version, Schema: d.Schema}
+	if _, ok := s.adapter.(EnvironmentTester); ok {
+		reply.Can = append(reply.Can, CanTestEnvironment)
+	}
+	return reply, nil
 }
 
 func (s *server) Plan(ctx context.Context, r *adapterpb.PlanRequest) (*adapterpb.PlanResponse, error) {
@@ -42,6 +46,31 @@ func (s *server) Plan(ctx context.Context, r *adapterpb.PlanRequest) (*adapterpb
 		return &adapterpb.PlanResponse{Problems: problems(err)}, nil
 	}
 	return &adapterpb.PlanResponse{Plan: &adapterpb.Plan{Argv: p.Argv, Dir: p.Dir, Env: p.Env, Stdin: p.Stdin}}, nil
+}
+
+func (s *server) TestEnvironment(ctx context.Context, r *adapterpb.TestEnvironmentRequest) (*adapterpb.TestEnvironmentResponse, error) {
+	tester, ok := s.adapter.(EnvironmentTester)
+	if !ok {
+		return s.UnimplementedAdapterServer.TestEnvironment(ctx, r)
+	}
+	checks, err := tester.TestEnvironment(ctx, EnvironmentRequest{
+		AgentID:     r.GetAgentId(),
+		AgentName:   r.GetAgentName(),
+		CompanyID:   r.GetCompanyId(),
+		Config:      r.GetConfig(),
+		Env:         r.GetEnv(),
+		SecretNames: r.GetSecretNames(),
+	})
+	reply := &adapterpb.TestEnvironmentResponse{}
+	for _, c := range checks {
+		reply.Checks = append(reply.Checks, &adapterpb.Check{Level: string(c.Level), Field: c.Field, Message: c.Message, Hint: c.Hint})
+	}
+	if err != nil {
+		for _, p := range problems(err) {
+			reply.Checks = append(reply.Checks, &adapterpb.Check{Level: string(LevelError), Field: p.Field, Message: p.Message, Hint: p.Hint})
+		}
+	}
+	return reply, nil
 }
 
 // problems flattens err: every *Problem in it, and the text of the rest.

@@ -50,6 +50,36 @@ func TestEveryFieldTravels(t *testing.T) {
 	}
 }
 
+// tester is an echo that finds what it was asked, or fails with err.
+type tester struct{ echo }
+
+func (e tester) TestEnvironment(_ context.Context, r EnvironmentRequest) ([]Check, error) {
+	text := fmt.Sprint(r.AgentID, r.AgentName, r.CompanyID, string(r.Config), r.Env, r.SecretNames)
+	return []Check{{Level: LevelWarn, Field: "f", Message: text, Hint: "h"}}, e.err
+}
+
+func TestEnvironmentTravels(t *testing.T) {
+	request := &adapterpb.TestEnvironmentRequest{AgentId: "agent", AgentName: "name", CompanyId: "company",
+		Config: []byte(`{}`), Env: map[string]string{"A": "1"}, SecretNames: []string{"S"}}
+	s := &server{adapter: tester{echo{err: errors.Join(&Problem{Field: "cwd", Message: "is missing"}, errors.New("a"))}}}
+	reply, err := s.TestEnvironment(context.Background(), request)
+	got := ""
+	for _, c := range reply.GetChecks() {
+		got += fmt.Sprintf("%s|%s|%s|%s;", c.GetLevel(), c.GetField(), c.GetMessage(), c.GetHint())
+	}
+	if want := "warn|f|agentnamecompany{}map[A:1] [S]|h;error|cwd|is missing|;error||a|;"; err != nil || got != want {
+		t.Errorf("got %s, want %s, %v", got, want, err)
+	}
+	s = &server{adapter: tester{}}
+	if d, err := s.Describe(context.Background(), nil); err != nil || strings.Join(d.GetCan(), " ") != CanTestEnvironment {
+		t.Errorf("can %v, %v", d, err)
+	}
+	s = &server{adapter: echo{}}
+	if _, err := s.TestEnvironment(context.Background(), request); status.Code(err) != codes.Unimplemented {
+		t.Errorf("of an adapter without it: %v", err)
+	}
+}
+
 func TestErrorsBecomeProblems(t *testing.T) {
 	problem := &Problem{Field: "cwd", Message: "is missing", Hint: "give one"}
 	for name, test := range map[string]struct {

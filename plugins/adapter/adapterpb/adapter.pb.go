@@ -75,7 +75,10 @@ type DescribeResponse struct {
 	// JSON Schema (draft 2020-12) of PlanRequest.config: one JSON object.
 	Schema []byte `protobuf:"bytes,3,opt,name=schema,proto3" json:"schema,omitempty"`
 	// Why there is no description. Empty when there is one.
-	Problems      []*Problem `protobuf:"bytes,4,rep,name=problems,proto3" json:"problems,omitempty"`
+	Problems []*Problem `protobuf:"bytes,4,rep,name=problems,proto3" json:"problems,omitempty"`
+	// What the plugin can do beside Plan: test_environment. Words that a reader
+	// does not know are for later ones.
+	Can           []string `protobuf:"bytes,5,rep,name=can,proto3" json:"can,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -134,6 +137,13 @@ func (x *DescribeResponse) GetSchema() []byte {
 func (x *DescribeResponse) GetProblems() []*Problem {
 	if x != nil {
 		return x.Problems
+	}
+	return nil
+}
+
+func (x *DescribeResponse) GetCan() []string {
+	if x != nil {
+		return x.Can
 	}
 	return nil
 }
@@ -373,6 +383,207 @@ func (x *Plan) GetStdin() []byte {
 	return nil
 }
 
+type TestEnvironmentRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in PlanRequest.
+	AgentId       string            `protobuf:"bytes,1,opt,name=agent_id,json=agentId,proto3" json:"agent_id,omitempty"`
+	AgentName     string            `protobuf:"bytes,2,opt,name=agent_name,json=agentName,proto3" json:"agent_name,omitempty"`
+	CompanyId     string            `protobuf:"bytes,3,opt,name=company_id,json=companyId,proto3" json:"company_id,omitempty"`
+	Config        []byte            `protobuf:"bytes,4,opt,name=config,proto3" json:"config,omitempty"`
+	Env           map[string]string `protobuf:"bytes,5,rep,name=env,proto3" json:"env,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	SecretNames   []string          `protobuf:"bytes,6,rep,name=secret_names,json=secretNames,proto3" json:"secret_names,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TestEnvironmentRequest) Reset() {
+	*x = TestEnvironmentRequest{}
+	mi := &file_plugins_adapter_adapterpb_adapter_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TestEnvironmentRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TestEnvironmentRequest) ProtoMessage() {}
+
+func (x *TestEnvironmentRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_plugins_adapter_adapterpb_adapter_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TestEnvironmentRequest.ProtoReflect.Descriptor instead.
+func (*TestEnvironmentRequest) Descriptor() ([]byte, []int) {
+	return file_plugins_adapter_adapterpb_adapter_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *TestEnvironmentRequest) GetAgentId() string {
+	if x != nil {
+		return x.AgentId
+	}
+	return ""
+}
+
+func (x *TestEnvironmentRequest) GetAgentName() string {
+	if x != nil {
+		return x.AgentName
+	}
+	return ""
+}
+
+func (x *TestEnvironmentRequest) GetCompanyId() string {
+	if x != nil {
+		return x.CompanyId
+	}
+	return ""
+}
+
+func (x *TestEnvironmentRequest) GetConfig() []byte {
+	if x != nil {
+		return x.Config
+	}
+	return nil
+}
+
+func (x *TestEnvironmentRequest) GetEnv() map[string]string {
+	if x != nil {
+		return x.Env
+	}
+	return nil
+}
+
+func (x *TestEnvironmentRequest) GetSecretNames() []string {
+	if x != nil {
+		return x.SecretNames
+	}
+	return nil
+}
+
+type TestEnvironmentResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Checks        []*Check               `protobuf:"bytes,1,rep,name=checks,proto3" json:"checks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TestEnvironmentResponse) Reset() {
+	*x = TestEnvironmentResponse{}
+	mi := &file_plugins_adapter_adapterpb_adapter_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TestEnvironmentResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TestEnvironmentResponse) ProtoMessage() {}
+
+func (x *TestEnvironmentResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_plugins_adapter_adapterpb_adapter_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TestEnvironmentResponse.ProtoReflect.Descriptor instead.
+func (*TestEnvironmentResponse) Descriptor() ([]byte, []int) {
+	return file_plugins_adapter_adapterpb_adapter_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *TestEnvironmentResponse) GetChecks() []*Check {
+	if x != nil {
+		return x.Checks
+	}
+	return nil
+}
+
+type Check struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// info: good to know. warn: may keep the agent from running. error: will.
+	Level string `protobuf:"bytes,1,opt,name=level,proto3" json:"level,omitempty"`
+	// The place in config, as in args[1]. Empty: the configuration as a whole.
+	Field string `protobuf:"bytes,2,opt,name=field,proto3" json:"field,omitempty"`
+	// What was found. It quotes no configuration: that may hold a secret.
+	Message string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
+	// What to do about it, if that is not obvious.
+	Hint          string `protobuf:"bytes,4,opt,name=hint,proto3" json:"hint,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Check) Reset() {
+	*x = Check{}
+	mi := &file_plugins_adapter_adapterpb_adapter_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Check) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Check) ProtoMessage() {}
+
+func (x *Check) ProtoReflect() protoreflect.Message {
+	mi := &file_plugins_adapter_adapterpb_adapter_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Check.ProtoReflect.Descriptor instead.
+func (*Check) Descriptor() ([]byte, []int) {
+	return file_plugins_adapter_adapterpb_adapter_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Check) GetLevel() string {
+	if x != nil {
+		return x.Level
+	}
+	return ""
+}
+
+func (x *Check) GetField() string {
+	if x != nil {
+		return x.Field
+	}
+	return ""
+}
+
+func (x *Check) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *Check) GetHint() string {
+	if x != nil {
+		return x.Hint
+	}
+	return ""
+}
+
 type Problem struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The place in config, as in args[1]. Empty: the configuration as a whole.
@@ -387,7 +598,7 @@ type Problem struct {
 
 func (x *Problem) Reset() {
 	*x = Problem{}
-	mi := &file_plugins_adapter_adapterpb_adapter_proto_msgTypes[5]
+	mi := &file_plugins_adapter_adapterpb_adapter_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -399,7 +610,7 @@ func (x *Problem) String() string {
 func (*Problem) ProtoMessage() {}
 
 func (x *Problem) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_adapter_adapterpb_adapter_proto_msgTypes[5]
+	mi := &file_plugins_adapter_adapterpb_adapter_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -412,7 +623,7 @@ func (x *Problem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Problem.ProtoReflect.Descriptor instead.
 func (*Problem) Descriptor() ([]byte, []int) {
-	return file_plugins_adapter_adapterpb_adapter_proto_rawDescGZIP(), []int{5}
+	return file_plugins_adapter_adapterpb_adapter_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Problem) GetField() string {
@@ -441,12 +652,13 @@ var File_plugins_adapter_adapterpb_adapter_proto protoreflect.FileDescriptor
 const file_plugins_adapter_adapterpb_adapter_proto_rawDesc = "" +
 	"\n" +
 	"'plugins/adapter/adapterpb/adapter.proto\x12\x18agentlauncher.adapter.v1\"\x11\n" +
-	"\x0fDescribeRequest\"\x97\x01\n" +
+	"\x0fDescribeRequest\"\xa9\x01\n" +
 	"\x10DescribeResponse\x12\x12\n" +
 	"\x04type\x18\x01 \x01(\tR\x04type\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x16\n" +
 	"\x06schema\x18\x03 \x01(\fR\x06schema\x12=\n" +
-	"\bproblems\x18\x04 \x03(\v2!.agentlauncher.adapter.v1.ProblemR\bproblems\"\xcc\x02\n" +
+	"\bproblems\x18\x04 \x03(\v2!.agentlauncher.adapter.v1.ProblemR\bproblems\x12\x10\n" +
+	"\x03can\x18\x05 \x03(\tR\x03can\"\xcc\x02\n" +
 	"\vPlanRequest\x12\x19\n" +
 	"\bagent_id\x18\x01 \x01(\tR\aagentId\x12\x1d\n" +
 	"\n" +
@@ -471,14 +683,34 @@ const file_plugins_adapter_adapterpb_adapter_proto_rawDesc = "" +
 	"\x05stdin\x18\x04 \x01(\fR\x05stdin\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"M\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb1\x02\n" +
+	"\x16TestEnvironmentRequest\x12\x19\n" +
+	"\bagent_id\x18\x01 \x01(\tR\aagentId\x12\x1d\n" +
+	"\n" +
+	"agent_name\x18\x02 \x01(\tR\tagentName\x12\x1d\n" +
+	"\n" +
+	"company_id\x18\x03 \x01(\tR\tcompanyId\x12\x16\n" +
+	"\x06config\x18\x04 \x01(\fR\x06config\x12K\n" +
+	"\x03env\x18\x05 \x03(\v29.agentlauncher.adapter.v1.TestEnvironmentRequest.EnvEntryR\x03env\x12!\n" +
+	"\fsecret_names\x18\x06 \x03(\tR\vsecretNames\x1a6\n" +
+	"\bEnvEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"R\n" +
+	"\x17TestEnvironmentResponse\x127\n" +
+	"\x06checks\x18\x01 \x03(\v2\x1f.agentlauncher.adapter.v1.CheckR\x06checks\"a\n" +
+	"\x05Check\x12\x14\n" +
+	"\x05level\x18\x01 \x01(\tR\x05level\x12\x14\n" +
+	"\x05field\x18\x02 \x01(\tR\x05field\x12\x18\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\x12\x12\n" +
+	"\x04hint\x18\x04 \x01(\tR\x04hint\"M\n" +
 	"\aProblem\x12\x14\n" +
 	"\x05field\x18\x01 \x01(\tR\x05field\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x12\n" +
-	"\x04hint\x18\x03 \x01(\tR\x04hint2\xc3\x01\n" +
+	"\x04hint\x18\x03 \x01(\tR\x04hint2\xbb\x02\n" +
 	"\aAdapter\x12a\n" +
 	"\bDescribe\x12).agentlauncher.adapter.v1.DescribeRequest\x1a*.agentlauncher.adapter.v1.DescribeResponse\x12U\n" +
-	"\x04Plan\x12%.agentlauncher.adapter.v1.PlanRequest\x1a&.agentlauncher.adapter.v1.PlanResponseBDZBgithub.com/agent-launcher/agent-launcher/plugins/adapter/adapterpbb\x06proto3"
+	"\x04Plan\x12%.agentlauncher.adapter.v1.PlanRequest\x1a&.agentlauncher.adapter.v1.PlanResponse\x12v\n" +
+	"\x0fTestEnvironment\x120.agentlauncher.adapter.v1.TestEnvironmentRequest\x1a1.agentlauncher.adapter.v1.TestEnvironmentResponseBDZBgithub.com/agent-launcher/agent-launcher/plugins/adapter/adapterpbb\x06proto3"
 
 var (
 	file_plugins_adapter_adapterpb_adapter_proto_rawDescOnce sync.Once
@@ -492,32 +724,40 @@ func file_plugins_adapter_adapterpb_adapter_proto_rawDescGZIP() []byte {
 	return file_plugins_adapter_adapterpb_adapter_proto_rawDescData
 }
 
-var file_plugins_adapter_adapterpb_adapter_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_plugins_adapter_adapterpb_adapter_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_plugins_adapter_adapterpb_adapter_proto_goTypes = []any{
-	(*DescribeRequest)(nil),  // 0: agentlauncher.adapter.v1.DescribeRequest
-	(*DescribeResponse)(nil), // 1: agentlauncher.adapter.v1.DescribeResponse
-	(*PlanRequest)(nil),      // 2: agentlauncher.adapter.v1.PlanRequest
-	(*PlanResponse)(nil),     // 3: agentlauncher.adapter.v1.PlanResponse
-	(*Plan)(nil),             // 4: agentlauncher.adapter.v1.Plan
-	(*Problem)(nil),          // 5: agentlauncher.adapter.v1.Problem
-	nil,                      // 6: agentlauncher.adapter.v1.PlanRequest.EnvEntry
-	nil,                      // 7: agentlauncher.adapter.v1.Plan.EnvEntry
+	(*DescribeRequest)(nil),         // 0: agentlauncher.adapter.v1.DescribeRequest
+	(*DescribeResponse)(nil),        // 1: agentlauncher.adapter.v1.DescribeResponse
+	(*PlanRequest)(nil),             // 2: agentlauncher.adapter.v1.PlanRequest
+	(*PlanResponse)(nil),            // 3: agentlauncher.adapter.v1.PlanResponse
+	(*Plan)(nil),                    // 4: agentlauncher.adapter.v1.Plan
+	(*TestEnvironmentRequest)(nil),  // 5: agentlauncher.adapter.v1.TestEnvironmentRequest
+	(*TestEnvironmentResponse)(nil), // 6: agentlauncher.adapter.v1.TestEnvironmentResponse
+	(*Check)(nil),                   // 7: agentlauncher.adapter.v1.Check
+	(*Problem)(nil),                 // 8: agentlauncher.adapter.v1.Problem
+	nil,                             // 9: agentlauncher.adapter.v1.PlanRequest.EnvEntry
+	nil,                             // 10: agentlauncher.adapter.v1.Plan.EnvEntry
+	nil,                             // 11: agentlauncher.adapter.v1.TestEnvironmentRequest.EnvEntry
 }
 var file_plugins_adapter_adapterpb_adapter_proto_depIdxs = []int32{
-	5, // 0: agentlauncher.adapter.v1.DescribeResponse.problems:type_name -> agentlauncher.adapter.v1.Problem
-	6, // 1: agentlauncher.adapter.v1.PlanRequest.env:type_name -> agentlauncher.adapter.v1.PlanRequest.EnvEntry
-	4, // 2: agentlauncher.adapter.v1.PlanResponse.plan:type_name -> agentlauncher.adapter.v1.Plan
-	5, // 3: agentlauncher.adapter.v1.PlanResponse.problems:type_name -> agentlauncher.adapter.v1.Problem
-	7, // 4: agentlauncher.adapter.v1.Plan.env:type_name -> agentlauncher.adapter.v1.Plan.EnvEntry
-	0, // 5: agentlauncher.adapter.v1.Adapter.Describe:input_type -> agentlauncher.adapter.v1.DescribeRequest
-	2, // 6: agentlauncher.adapter.v1.Adapter.Plan:input_type -> agentlauncher.adapter.v1.PlanRequest
-	1, // 7: agentlauncher.adapter.v1.Adapter.Describe:output_type -> agentlauncher.adapter.v1.DescribeResponse
-	3, // 8: agentlauncher.adapter.v1.Adapter.Plan:output_type -> agentlauncher.adapter.v1.PlanResponse
-	7, // [7:9] is the sub-list for method output_type
-	5, // [5:7] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	8,  // 0: agentlauncher.adapter.v1.DescribeResponse.problems:type_name -> agentlauncher.adapter.v1.Problem
+	9,  // 1: agentlauncher.adapter.v1.PlanRequest.env:type_name -> agentlauncher.adapter.v1.PlanRequest.EnvEntry
+	4,  // 2: agentlauncher.adapter.v1.PlanResponse.plan:type_name -> agentlauncher.adapter.v1.Plan
+	8,  // 3: agentlauncher.adapter.v1.PlanResponse.problems:type_name -> agentlauncher.adapter.v1.Problem
+	10, // 4: agentlauncher.adapter.v1.Plan.env:type_name -> agentlauncher.adapter.v1.Plan.EnvEntry
+	11, // 5: agentlauncher.adapter.v1.TestEnvironmentRequest.env:type_name -> agentlauncher.adapter.v1.TestEnvironmentRequest.EnvEntry
+	7,  // 6: agentlauncher.adapter.v1.TestEnvironmentResponse.checks:type_name -> agentlauncher.adapter.v1.Check
+	0,  // 7: agentlauncher.adapter.v1.Adapter.Describe:input_type -> agentlauncher.adapter.v1.DescribeRequest
+	2,  // 8: agentlauncher.adapter.v1.Adapter.Plan:input_type -> agentlauncher.adapter.v1.PlanRequest
+	5,  // 9: agentlauncher.adapter.v1.Adapter.TestEnvironment:input_type -> agentlauncher.adapter.v1.TestEnvironmentRequest
+	1,  // 10: agentlauncher.adapter.v1.Adapter.Describe:output_type -> agentlauncher.adapter.v1.DescribeResponse
+	3,  // 11: agentlauncher.adapter.v1.Adapter.Plan:output_type -> agentlauncher.adapter.v1.PlanResponse
+	6,  // 12: agentlauncher.adapter.v1.Adapter.TestEnvironment:output_type -> agentlauncher.adapter.v1.TestEnvironmentResponse
+	10, // [10:13] is the sub-list for method output_type
+	7,  // [7:10] is the sub-list for method input_type
+	7,  // [7:7] is the sub-list for extension type_name
+	7,  // [7:7] is the sub-list for extension extendee
+	0,  // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_plugins_adapter_adapterpb_adapter_proto_init() }
@@ -531,7 +771,7 @@ func file_plugins_adapter_adapterpb_adapter_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_plugins_adapter_adapterpb_adapter_proto_rawDesc), len(file_plugins_adapter_adapterpb_adapter_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

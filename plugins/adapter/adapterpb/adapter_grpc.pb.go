@@ -28,8 +28,9 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Adapter_Describe_FullMethodName = "/agentlauncher.adapter.v1.Adapter/Describe"
-	Adapter_Plan_FullMethodName     = "/agentlauncher.adapter.v1.Adapter/Plan"
+	Adapter_Describe_FullMethodName        = "/agentlauncher.adapter.v1.Adapter/Describe"
+	Adapter_Plan_FullMethodName            = "/agentlauncher.adapter.v1.Adapter/Plan"
+	Adapter_TestEnvironment_FullMethodName = "/agentlauncher.adapter.v1.Adapter/TestEnvironment"
 )
 
 // AdapterClient is the client API for Adapter service.
@@ -42,6 +43,10 @@ type AdapterClient interface {
 	// called on every heartbeat, by several agents at a time, and must answer
 	// within the deadline of the call.
 	Plan(ctx context.Context, in *PlanRequest, opts ...grpc.CallOption) (*PlanResponse, error)
+	// TestEnvironment looks whether this host has what an agent's configuration
+	// needs. Operators call it, heartbeats do not. A plugin may leave it out, and
+	// then does not list it in DescribeResponse.can.
+	TestEnvironment(ctx context.Context, in *TestEnvironmentRequest, opts ...grpc.CallOption) (*TestEnvironmentResponse, error)
 }
 
 type adapterClient struct {
@@ -72,6 +77,16 @@ func (c *adapterClient) Plan(ctx context.Context, in *PlanRequest, opts ...grpc.
 	return out, nil
 }
 
+func (c *adapterClient) TestEnvironment(ctx context.Context, in *TestEnvironmentRequest, opts ...grpc.CallOption) (*TestEnvironmentResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(TestEnvironmentResponse)
+	err := c.cc.Invoke(ctx, Adapter_TestEnvironment_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AdapterServer is the server API for Adapter service.
 // All implementations must embed UnimplementedAdapterServer
 // for forward compatibility.
@@ -82,6 +97,10 @@ type AdapterServer interface {
 	// called on every heartbeat, by several agents at a time, and must answer
 	// within the deadline of the call.
 	Plan(context.Context, *PlanRequest) (*PlanResponse, error)
+	// TestEnvironment looks whether this host has what an agent's configuration
+	// needs. Operators call it, heartbeats do not. A plugin may leave it out, and
+	// then does not list it in DescribeResponse.can.
+	TestEnvironment(context.Context, *TestEnvironmentRequest) (*TestEnvironmentResponse, error)
 	mustEmbedUnimplementedAdapterServer()
 }
 
@@ -97,6 +116,9 @@ func (UnimplementedAdapterServer) Describe(context.Context, *DescribeRequest) (*
 }
 func (UnimplementedAdapterServer) Plan(context.Context, *PlanRequest) (*PlanResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Plan not implemented")
+}
+func (UnimplementedAdapterServer) TestEnvironment(context.Context, *TestEnvironmentRequest) (*TestEnvironmentResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method TestEnvironment not implemented")
 }
 func (UnimplementedAdapterServer) mustEmbedUnimplementedAdapterServer() {}
 func (UnimplementedAdapterServer) testEmbeddedByValue()                 {}
@@ -155,6 +177,24 @@ func _Adapter_Plan_Handler(srv interface{}, ctx context.Context, dec func(interf
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Adapter_TestEnvironment_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(TestEnvironmentRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdapterServer).TestEnvironment(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Adapter_TestEnvironment_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdapterServer).TestEnvironment(ctx, req.(*TestEnvironmentRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Adapter_ServiceDesc is the grpc.ServiceDesc for Adapter service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -169,6 +209,10 @@ var Adapter_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Plan",
 			Handler:    _Adapter_Plan_Handler,
+		},
+		{
+			MethodName: "TestEnvironment",
+			Handler:    _Adapter_TestEnvironment_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -63,6 +63,26 @@ func (o obey) Plan(ctx context.Context, r adapter.PlanRequest) (adapter.Plan, er
 	return adapter.Plan{Argv: []string{strconv.Itoa(os.Getpid())}, Dir: "/"}, nil
 }
 
+// TestEnvironment answers as Plan does.
+func (o obey) TestEnvironment(ctx context.Context, r adapter.EnvironmentRequest) ([]adapter.Check, error) {
+	var c command
+	if err := json.Unmarshal(r.Config, &c); err != nil {
+		return nil, err
+	}
+	switch c.Do {
+	case "level":
+		return []adapter.Check{{Level: "fatal", Message: "x"}}, nil
+	case "many":
+		checks := make([]adapter.Check, 1000)
+		for i := range checks {
+			checks[i] = adapter.Check{Level: adapter.LevelInfo, Field: "a\nb", Hint: "\x1b[0m"}
+		}
+		return checks, nil
+	}
+	_, err := o.Plan(ctx, adapter.PlanRequest{Config: r.Config})
+	return nil, err
+}
+
 // look answers with what the plugin can see: environment, descriptors, working
 // directory.
 func look() (adapter.Plan, error) {
