@@ -38,13 +38,22 @@ func Serve(a Adapter) {
 	plugin.Serve(&plugin.ServeConfig{
 		HandshakeConfig: Handshake(),
 		Plugins:         plugin.PluginSet{ServiceName: &grpcPlugin{adapter: a}},
-		GRPCServer: func(opts []grpc.ServerOption) *grpc.Server {
-			return grpc.NewServer(append(opts,
-				grpc.MaxRecvMsgSize(MaxMessageSize),
-				grpc.MaxSendMsgSize(MaxMessageSize),
-				grpc.UnaryInterceptor(guard))...)
-		},
+		GRPCServer:      newServer,
 	})
+}
+
+// NewServer is what Serve serves, without the process around it: for tests.
+func NewServer(a Adapter) *grpc.Server {
+	s := newServer(nil)
+	adapterpb.RegisterAdapterServer(s, &server{adapter: a})
+	return s
+}
+
+func newServer(opts []grpc.ServerOption) *grpc.Server {
+	return grpc.NewServer(append(opts,
+		grpc.MaxRecvMsgSize(MaxMessageSize),
+		grpc.MaxSendMsgSize(MaxMessageSize),
+		grpc.UnaryInterceptor(guard))...)
 }
 
 // grpcPlugin registers the adapter with go-plugin.
