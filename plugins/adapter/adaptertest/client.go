@@ -63,6 +63,7 @@ func start(t *testing.T, path string) (adapterpb.AdapterClient, func() error, er
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	cmd := exec.Command(path)
 	cmd.Args[0], cmd.Dir = filepath.Base(path), "/"
+	cmd.Env = []string{plugin.EnvUnixSocketDir + "=" + dir} // go-plugin sets it only for runners of its caller
 	said := &lines{}
 	client := plugin.NewClient(&plugin.ClientConfig{
 		HandshakeConfig:  adapter.Handshake(),
@@ -72,7 +73,6 @@ func start(t *testing.T, path string) (adapterpb.AdapterClient, func() error, er
 		AutoMTLS:         true,
 		SkipHostEnv:      true,
 		StartTimeout:     patience,
-		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: dir},
 		GRPCDialOptions:  []grpc.DialOption{limits()},
 		Logger:           hclog.NewNullLogger(),
 		Stderr:           said,
