@@ -44,15 +44,22 @@ func (h *Host) refresh(name string, old *start) {
 		return
 	}
 	inst, err := h.successor(name, old.inst)
+	say := Entry{Plugin: name, Level: "info"}
 	var e *Error
-	if errors.As(err, &e) && e.Kind == KindUnknown {
-		h.replace(name, old, nil)
+	switch gone := errors.As(err, &e) && e.Kind == KindUnknown; {
+	case gone || inst != nil:
+		if !h.replace(name, old, inst) {
+			return
+		}
+		if say.Message = "its file is gone: it ends after its last call"; inst != nil {
+			say.Message, say.Fields = "a new version serves", map[string]string{"sha256": hexOf(inst.sum)}
+		}
+	case h.setFault(name, old, err):
+		say.Level, say.Message = "warn", "the new version of its file does not serve, the old one goes on: "+err.Error()
+	default:
 		return
 	}
-	if inst != nil {
-		h.replace(name, old, inst)
-	}
-	h.setFault(name, err)
+	h.opts.Log(say)
 }
 
 // successor starts what the file holds now; nil if that is what runs.
@@ -78,9 +85,9 @@ func (h *Host) successor(name string, old *instance) (*instance, error) {
 	return inst, nil
 }
 
-// replace puts inst, or nothing, where old was, unless something else is there
+// replace puts inst, or nothing, where old was; false: something else is there
 // by now.
-func (h *Host) replace(name string, old *start, inst *instance) {
+func (h *Host) replace(name string, old *start, inst *instance) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s := h.slots[name]
@@ -88,34 +95,31 @@ func (h *Host) replace(name string, old *start, inst *instance) {
 		if inst != nil {
 			h.wg.Go(inst.close)
 		}
-		return
+		return false
 	}
 	old.inst.retire()
 	if inst == nil {
 		delete(h.slots, name)
-		h.opts.Log(Entry{Plugin: name, Level: "info", Message: "its file is gone: it ends after its last call"})
-		return
+		return true
 	}
+	s.fault = nil
 	s.cur = &start{done: make(chan struct{}), inst: inst, at: time.Now()}
 	close(s.cur.done)
 	h.wg.Go(func() { h.attend(name, inst) })
-	h.opts.Log(Entry{Plugin: name, Level: "info", Message: "a new version serves",
-		Fields: map[string]string{"sha256": hexOf(inst.sum)}})
+	return true
 }
 
-// setFault notes why the file's new version does not serve; nil: it does.
-func (h *Host) setFault(name string, err error) {
-	if h.ctx.Err() != nil {
-		return
-	}
+// setFault notes why the file's new version does not serve, if err says so and
+// old still does. nil: the file holds what runs.
+func (h *Host) setFault(name string, old *start, err error) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if s := h.slots[name]; s != nil {
-		s.fault = err
+	s := h.slots[name]
+	if h.ctx.Err() != nil || s == nil || s.cur != old {
+		return false
 	}
-	if err != nil {
-		h.opts.Log(Entry{Plugin: name, Level: "warn", Message: "the new version of its file does not serve, the old one goes on: " + err.Error()})
-	}
+	s.fault = err
+	return err != nil
 }
 
 // enter counts a call; false: another instance serves by now.

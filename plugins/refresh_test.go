@@ -104,6 +104,16 @@ func TestBrokenVersion(t *testing.T) {
 	if st, pid := fault(t, h), pidOf(t, h, "pid"); pid == old || st.Fault != "" {
 		t.Errorf("mended: pid %d, then %d, %+v", old, pid, st)
 	}
+	put(t, path, nil)
+	h.Refresh()
+	put(t, path, version(t, "obey", "again")) // nobody says so, but the old one crashes
+	if _, err := h.Plan(context.Background(), "obey", do("crash")); err == nil {
+		t.Error("no crash")
+	}
+	pidOf(t, h, "pid")
+	if st := fault(t, h); st.Fault != "" {
+		t.Errorf("after a crash: %+v", st)
+	}
 }
 
 func TestRemovedPluginEnds(t *testing.T) {

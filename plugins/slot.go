@@ -82,7 +82,7 @@ func (h *Host) join(name string) (*start, error) {
 	}
 	delay := s.delay()
 	st := &start{done: make(chan struct{})}
-	s.cur = st
+	s.cur, s.fault = st, nil // it reads the file anew
 	h.wg.Go(func() { h.run(name, st, delay) })
 	return st, nil
 }
