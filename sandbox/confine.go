@@ -21,7 +21,7 @@ type confined struct {
 
 // confine prepares everything that the stage will only have to switch on. It
 // fails if the kernel cannot enforce what the policy asks for.
-func confine(p *Policy, at *Places, programs []programRule, h Host) (*confined, error) {
+func confine(p *Policy, at *Places, programs []programRule, h Host, known *filters) (*confined, error) {
 	if p.Profile != ProfileWorkspace && p.Profile != ProfileStrict && p.Profile != ProfileOff {
 		return nil, fmt.Errorf("the policy has no profile") // never off by forgetting it
 	}
@@ -34,7 +34,7 @@ func confine(p *Policy, at *Places, programs []programRule, h Host) (*confined, 
 		return c, nil
 	}
 	var err error
-	if c.filter, err = filter(p); err != nil {
+	if c.filter, err = known.of(p); err != nil {
 		return nil, err
 	}
 	if e.FS|e.Net|e.Scop != 0 { // a kernel without Landlock has no rulesets

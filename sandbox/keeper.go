@@ -44,6 +44,8 @@ type Keeper struct {
 	gone  chan struct{}
 	child *child // nil: somebody else started it
 
+	filters filters
+
 	mu      sync.Mutex
 	seq     uint64
 	calls   map[uint64]chan *wire.Notice

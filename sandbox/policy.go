@@ -65,9 +65,11 @@ func (l Limits) Cgroup() []string {
 
 // Places are the directories of one launch that its policy speaks of.
 type Places struct {
-	Dir     string   // the agent's cwd
-	Home    string   // its private HOME
-	Tmp     string   // its private TMPDIR
-	Base    string   // absolute: the keeper makes Base/home and Base/tmp/TmpName(run), as Home and Tmp say; empty: they exist
-	Private []string // the launcher's own files, which no rule may open
+	Dir  string // the agent's cwd
+	Home string // its private HOME
+	Tmp  string // its private TMPDIR
+	Base string // absolute: the keeper makes Base/home and Base/tmp/TmpName(run), as Home and Tmp say; empty: they exist
+
+	own, private []string // where Home and Tmp, and Private, really are; see resolve
+	Private      []string // the launcher's own files, which no rule may open
 }

@@ -100,20 +100,31 @@ func operatorRules(p *Policy) []rule {
 // apart refuses a rule that would give the agent the launcher's own files: one
 // that lies above them, or inside them but not in the agent's own directories.
 func apart(path string, at *Places) error {
+	at.resolve()
 	path = real(path)
-	if inside(path, real(at.Home)) || inside(path, real(at.Tmp)) {
+	if inside(path, at.own[0]) || inside(path, at.own[1]) {
 		return nil
 	}
-	for _, private := range at.Private {
-		if private == "" { // a file that the configuration leaves out
-			continue
-		}
-		private = real(private)
+	for _, private := range at.private {
 		if inside(private, path) || inside(path, private) {
 			return fmt.Errorf("the sandbox would open %s to the agent, and with it the launcher's own %s: choose a directory apart from it", path, private)
 		}
 	}
 	return nil
+}
+
+// resolve finds where the places really are, once for a launch: it takes many
+// system calls, and each rule is compared with all of them.
+func (at *Places) resolve() {
+	if at.own != nil {
+		return
+	}
+	at.own = []string{real(at.Home), real(at.Tmp)}
+	for _, private := range at.Private {
+		if private != "" { // a file that the configuration leaves out
+			at.private = append(at.private, real(private))
+		}
+	}
 }
 
 func real(path string) string {
@@ -130,6 +141,13 @@ func inside(path, dir string) bool {
 }
 
 func addPath(fd int, r rule, handled uint64) error {
+	if r.rights&handled&^fileRights == 0 { // whatever the path is, it can have these: no need to look
+		path, err := unix.Open(r.path, unix.O_PATH|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return fmt.Errorf("cannot open %s (%s) for the sandbox: %w", r.path, r.why, err)
+		}
+		return r.addOpened(fd, &opened{fd: path, rights: r.rights & handled})
+	}
 	o, err := r.open(handled)
 	if err != nil {
 		return err

@@ -69,7 +69,7 @@ func (k *Keeper) start(spec LaunchSpec, bundle *protocol.Bundle, policy Policy) 
 		return nil, err
 	}
 	programs := candidates(spec.Argv[0], spec.Env["PATH"])
-	confined, err := confine(&policy, &spec.Places, programRules(&policy, &spec.Places, spec.Argv[0], spec.Env["PATH"]), k.host())
+	confined, err := confine(&policy, &spec.Places, programRules(&policy, &spec.Places, spec.Argv[0], spec.Env["PATH"]), k.host(), &k.filters)
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"sync"
 
 	seccomp "github.com/elastic/go-seccomp-bpf"
 	"github.com/elastic/go-seccomp-bpf/arch"
@@ -45,6 +46,36 @@ var denied = [...]struct {
 // newNamespaces are the CLONE_NEW* flags of clone(2) and unshare(2).
 const newNamespaces = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC |
 	unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNET
+
+// filters are assembled once: launches differ in few ways.
+type filters struct {
+	mu   sync.Mutex
+	made map[filterKey][]byte
+}
+
+// filterKey is all of a policy that its filter depends on.
+type filterKey struct {
+	profile                   Profile
+	unixSockets, namespaces   bool
+	internet, restrictedPorts bool
+}
+
+func (f *filters) of(p *Policy) ([]byte, error) {
+	key := filterKey{p.Profile, p.UnixSockets, p.UserNamespaces, len(p.ConnectTCP)+len(p.BindTCP) > 0, netRights(p) != 0}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if made, ok := f.made[key]; ok {
+		return made, nil
+	}
+	made, err := filter(p)
+	if err == nil {
+		if f.made == nil {
+			f.made = map[filterKey][]byte{}
+		}
+		f.made[key] = made
+	}
+	return made, err
+}
 
 // filter assembles the seccomp filter of a policy as the kernel takes it, an
 // array of struct sock_filter; nothing for profile off.
