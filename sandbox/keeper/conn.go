@@ -167,7 +167,7 @@ func (k *keeper) talk(c *conn) {
 	}
 	c.flush()
 	data, files, err := c.receive()
-	defer func() { go closeAll(files) }() // not here: the close of a socket may wait
+	defer closeAside(files)
 	switch {
 	case err == unix.EAGAIN || err == unix.EINTR:
 		return
@@ -227,5 +227,20 @@ func (c *conn) receive() ([]byte, []int, error) {
 func closeAll(fds []int) {
 	for _, fd := range fds {
 		_ = unix.Close(fd)
+	}
+}
+
+// closeAside closes what the launcher chose, beside the loop where that may
+// wait: a socket for its peer, a terminal for its line.
+func closeAside(fds []int) {
+	for _, fd := range fds {
+		var st unix.Stat_t
+		quick := unix.Fstat(fd, &st) == nil && (st.Mode&unix.S_IFMT == unix.S_IFREG || st.Mode&unix.S_IFMT == unix.S_IFIFO ||
+			st.Mode&unix.S_IFMT == unix.S_IFDIR || st.Rdev == unix.Mkdev(1, 3)) // /dev/null
+		if quick {
+			_ = unix.Close(fd)
+		} else {
+			go unix.Close(fd)
+		}
 	}
 }

@@ -236,8 +236,10 @@ func (k *keeper) close(r *run) {
 	r.closeGo()
 	r.due = time.Time{}
 	r.status, r.pipe = closeFD(r.status), closeFD(r.pipe)
-	go closeAll([]int{r.log}) // it is the launcher's: the close of a socket may wait
-	r.log = -1
+	if r.log >= 0 {
+		closeAside([]int{r.log})
+		r.log = -1
+	}
 	if r.group != nil {
 		if err := r.group.Remove(); err != nil {
 			complain(err)
