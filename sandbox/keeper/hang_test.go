@@ -47,7 +47,7 @@ func TestFileThatLingers(t *testing.T) {
 	data, err := protocol.Marshal(&wire.Call{Seq: 1000, Op: wire.OpHello, Version: wire.KeeperVersion})
 	must(t, err)
 	must(t, l.raw(data, fd))
-	must(t, unix.Close(fd))
+	go unix.Close(fd) // whoever closes it last waits
 	if r := l.ended(run); r.Why != wire.WhyTimeout {
 		t.Errorf("%+v", r)
 	}
