@@ -52,7 +52,7 @@ func Exec(ctx context.Context, configPath, name string, log *zap.Logger) (int, e
 		return CannotStart, err
 	}
 	defer w.close()
-	keeper, done, err := execKeeper(cfg, store, name, log)
+	keeper, done, err := execKeeper(cfg, store, a, log)
 	if err != nil {
 		return CannotStart, err
 	}
@@ -70,12 +70,12 @@ func Exec(ctx context.Context, configPath, name string, log *zap.Logger) (int, e
 // execKeeper is a keeper for exec alone, since the daemon's serves one launcher
 // at a time. Where the host key is the configured keeper's alone, exec uses that
 // one, which is free as long as no daemon runs.
-func execKeeper(cfg *config.Config, store *runs.Store, name string, log *zap.Logger) (*keeperLink, func(), error) {
+func execKeeper(cfg *config.Config, store *runs.Store, a *config.Agent, log *zap.Logger) (*keeperLink, func(), error) {
 	usual, err := newKeeperLink(cfg, log)
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := leftAlone(usual.socket, store, name); err != nil {
+	if err := leftAlone(usual.socket, store, a); err != nil {
 		return nil, nil, err
 	}
 	if cfg.HostKeyFile == "" {
@@ -84,26 +84,28 @@ func execKeeper(cfg *config.Config, store *runs.Store, name string, log *zap.Log
 	return temporaryKeeper(cfg.HostKeyFile, log)
 }
 
-// leftAlone refuses an agent whose run a daemon has left with its keeper. While
-// a daemon runs, its keeper does not answer us, and the agent's lock says more.
-func leftAlone(socket string, store *runs.Store, name string) error {
+// leftAlone refuses an agent whose run a daemon has left with its keeper, whatever
+// its file was called then. While a daemon runs, its keeper does not answer us,
+// and the agent's lock says more.
+func leftAlone(socket string, store *runs.Store, a *config.Agent) error {
 	k, err := sandbox.Dial(socket)
 	if err != nil {
 		return nil
 	}
 	defer k.Close()
-	records, err := store.List(name)
-	if err != nil {
-		return err
+	left := k.Left()
+	if len(left) == 0 {
+		return nil
 	}
-	for _, p := range k.Left() {
+	records, err := store.Unfinished()
+	for _, p := range left {
 		for _, rec := range records {
-			if rec.RunID == p.Run && !rec.State.Done() {
-				return fmt.Errorf("agent %s runs already: run %s, pid %d, was left by a daemon; start the daemon and stop it there", name, p.Run, p.PID)
+			if rec.RunID == p.Run && rec.AgentID == a.ID {
+				return fmt.Errorf("agent %s runs already: run %s, pid %d, was left by a daemon; start the daemon and stop it there", rec.Agent, p.Run, p.PID)
 			}
 		}
 	}
-	return nil
+	return err // a record that cannot be read may be of this agent
 }
 
 func exitCode(rec *runs.Record, err error) (int, error) {

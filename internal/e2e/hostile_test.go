@@ -250,6 +250,30 @@ func TestLateAdoption(t *testing.T) {
 	}
 }
 
+// exec of an agent that a killed daemon has left, by whatever name: it would run
+// twice. Another agent is none of this.
+func TestExecOfAnAgentThatIsLeft(t *testing.T) {
+	h := newHost(t)
+	h.start()
+	p := h.puppet(t, "left", agent{})
+	h.addAgent("other", agent{command: "true", heartbeat: off})
+	h.kill()
+	must(t, os.Rename(h.path("adapters.d/left.json"), h.path("adapters.d/renamed.json")))
+	for name, want := range map[string]struct {
+		code int
+		says string
+	}{"renamed": {125, "agent left runs already: run "}, "other": {0, ""}} {
+		out, stderr, code := runCommand(t, exec.Command(h.bin.Launcher, "exec", "--config", h.config, name))
+		if code != want.code || !strings.Contains(stderr, want.says) {
+			t.Errorf("exec %s: %d, %q %q", name, code, out, stderr)
+		}
+	}
+	if !lives(p.pid) {
+		t.Error("exec ended the agent that was left")
+	}
+	h.start() // ends it
+}
+
 // An operator who is root tries exec on a host whose daemon is another user: the
 // daemon can still use its state afterwards, and the error says what to do.
 func TestExecAsRootBesideTheDaemon(t *testing.T) {
