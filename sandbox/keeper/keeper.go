@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -37,7 +38,8 @@ type Options struct {
 type keeper struct {
 	Options
 	listen   int
-	signals  int // a byte for each signal that came
+	signals  int         // readable after a signal
+	told     atomic.Bool // that it shall end, by a signal
 	conn     *conn
 	masker   *masker.Client
 	retry    time.Time // when a masker that did not start is tried again; zero: never
@@ -92,7 +94,7 @@ func (k *keeper) begin() error {
 		return err
 	}
 	_ = key.Close()
-	if k.signals, err = notifySignals(); err != nil {
+	if err := k.notifySignals(); err != nil {
 		return err
 	}
 	k.hello = wire.Hello{
@@ -123,24 +125,31 @@ func (k *keeper) begin() error {
 // lonelyFor is how long a keeper with Once waits for its launcher.
 const lonelyFor = 30 * time.Second
 
-// notifySignals turns signals into bytes that poll sees. SIGPIPE only so that
-// a stderr that nobody reads any more does not end the keeper.
-func notifySignals() (int, error) {
+// notifySignals has signals make a pipe readable, for poll. None can be lost: the
+// one that is not delivered finds one of its kind in the channel before it, and a
+// full pipe wakes as well as one byte more.
+func (k *keeper) notifySignals() error {
 	var p [2]int
 	if err := unix.Pipe2(p[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
-		return 0, fmt.Errorf("cannot make a pipe: %w", err)
+		return fmt.Errorf("cannot make a pipe: %w", err)
 	}
-	c := make(chan os.Signal, 64)
-	signal.Notify(c, syscall.SIGCHLD, syscall.SIGTERM, syscall.SIGINT, syscall.SIGPIPE)
-	signal.Ignore(syscall.SIGHUP) // a terminal's end, or a reload meant for the launcher
+	k.signals = p[0]
+	child, end := make(chan os.Signal, 1), make(chan os.Signal, 1)
+	signal.Notify(child, syscall.SIGCHLD)
+	signal.Notify(end, syscall.SIGTERM, syscall.SIGINT)
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // a stderr that nobody reads any more does not end the keeper
+	signal.Ignore(syscall.SIGHUP)                           // a terminal's end, or a reload meant for the launcher
 	go func() {
-		for s := range c {
-			if s != syscall.SIGPIPE { // a full pipe wakes as well as one byte more
-				_, _ = unix.Write(p[1], []byte{byte(s.(syscall.Signal))})
+		for {
+			select {
+			case <-child:
+			case <-end:
+				k.told.Store(true)
 			}
+			_, _ = unix.Write(p[1], []byte{0})
 		}
 	}()
-	return p[0], nil
+	return nil
 }
 
 // turn waits for one of everything that can happen and handles what did.
@@ -239,14 +248,12 @@ func (k *keeper) expire(now time.Time) {
 	}
 }
 
-// signaled drains the signals.
+// signaled drains the pipe, and then looks at what signals are about.
 func (k *keeper) signaled() {
 	var buf [64]byte
-	n, _ := unix.Read(k.signals, buf[:])
-	for _, s := range buf[:max(n, 0)] {
-		if s == byte(unix.SIGTERM) || s == byte(unix.SIGINT) {
-			k.stopAll()
-		}
+	_, _ = unix.Read(k.signals, buf[:])
+	if k.told.Swap(false) {
+		k.stopAll()
 	}
 	k.reap()
 }

@@ -150,6 +150,26 @@ func TestTerminated(t *testing.T) {
 	}
 }
 
+// SIGTERM among as many other signals as a neighbour can send.
+func TestTerminatedInAFlood(t *testing.T) {
+	k := start(t)
+	l, _, _ := k.hello(t)
+	for range 8 {
+		go func() {
+			for k.cmd.Process.Signal(syscall.SIGCHLD) == nil {
+			}
+		}()
+	}
+	run, _ := l.running(t, launch{shell: "exec sleep 1000", start: wire.Start{GraceMS: 10000}})
+	must(t, k.cmd.Process.Signal(syscall.SIGTERM))
+	if r := l.ended(run); r.Why != wire.WhyQuit {
+		t.Errorf("%+v", r)
+	}
+	if err := k.cmd.Wait(); err != nil {
+		t.Errorf("the keeper: %v", err)
+	}
+}
+
 // The keeper killed: its agents end with it, since nobody else would end them.
 func TestKilled(t *testing.T) {
 	k := start(t)
@@ -160,50 +180,34 @@ func TestKilled(t *testing.T) {
 	poll(t, "the agent ends", func() bool { return !alive(pid) || zombie(pid) })
 }
 
-// The masker killed: another takes over what agents go on to print.
-func TestMaskerKilled(t *testing.T) {
+// What becomes of the output of an agent whose masker gets a signal between the
+// agent's two lines: another masker takes over, and one that hangs does not hold
+// back the end of runs for ever.
+func TestMaskerGets(t *testing.T) {
 	needRoot(t) // the keeper's children are listed for itself and root
-	k := start(t)
-	l, _, _ := k.hello(t)
-	log := filepath.Join(k.dir, "log")
-	file, err := os.Create(log)
-	must(t, err)
-	defer file.Close()
-	goOn := filepath.Join(k.dir, "go-on")
-	null := open(t, os.DevNull, unix.O_RDWR)
-	shell := "echo before; while [ ! -e " + goOn + " ]; do sleep 0.01; done; echo after"
-	run, _ := l.running(t, launch{files: []int{memfd(t, shell, true), null, int(file.Fd()), null, null}})
-	poll(t, "the first line", func() bool { data, _ := os.ReadFile(log); return string(data) == "before\n" })
-	must(t, exec.Command("pkill", "-9", "-P", strconv.Itoa(k.cmd.Process.Pid), "-f", "agent-launcher-stage masker").Run())
-	must(t, os.WriteFile(goOn, nil, 0o600))
-	r := l.ended(run)
-	data, err := os.ReadFile(log)
-	must(t, err)
-	if string(data) != "before\nafter\n" || r.Kept != uint64(len(data)) || r.Lost != 0 {
-		t.Errorf("%q, %+v", data, r)
-	}
-}
-
-// A masker that hangs does not hold back the end of runs for ever.
-func TestMaskerHangs(t *testing.T) {
-	t.Parallel() // it takes the keeper's patience
-	needRoot(t)
-	k := start(t)
-	l, _, _ := k.hello(t)
-	log := filepath.Join(k.dir, "log")
-	file, err := os.Create(log)
-	must(t, err)
-	defer file.Close()
-	goOn := filepath.Join(k.dir, "go-on")
-	null := open(t, os.DevNull, unix.O_RDWR)
-	shell := "echo before; while [ ! -e " + goOn + " ]; do sleep 0.01; done; echo after"
-	run, _ := l.running(t, launch{files: []int{memfd(t, shell, true), null, int(file.Fd()), null, null}})
-	poll(t, "the first line", func() bool { data, _ := os.ReadFile(log); return string(data) == "before\n" })
-	must(t, exec.Command("pkill", "-STOP", "-P", strconv.Itoa(k.cmd.Process.Pid), "-f", "agent-launcher-stage masker").Run())
-	must(t, os.WriteFile(goOn, nil, 0o600))
-	r := l.ended(run)
-	if data, err := os.ReadFile(log); string(data) != "before\nafter\n" || r.Kept != uint64(len(data)) {
-		t.Errorf("%q, %v, %+v", data, err, r)
+	for _, signal := range []string{"KILL", "STOP"} {
+		t.Run(signal, func(t *testing.T) {
+			t.Parallel() // a masker that hangs takes the keeper's patience
+			k := start(t)
+			l, _, _ := k.hello(t)
+			log := filepath.Join(k.dir, "log")
+			file, err := os.Create(log)
+			must(t, err)
+			defer file.Close()
+			goOn := filepath.Join(k.dir, "go-on")
+			null := open(t, os.DevNull, unix.O_RDWR)
+			shell := "echo before; while [ ! -e " + goOn + " ]; do sleep 0.01; done; echo after"
+			run, _ := l.running(t, launch{files: []int{memfd(t, shell, true), null, int(file.Fd()), null, null}})
+			poll(t, "the first line", func() bool { data, _ := os.ReadFile(log); return string(data) == "before\n" })
+			must(t, exec.Command("pkill", "-"+signal, "-P", strconv.Itoa(k.cmd.Process.Pid), "-f", "agent-launcher-stage masker").Run())
+			must(t, os.WriteFile(goOn, nil, 0o600))
+			r := l.ended(run)
+			data, err := os.ReadFile(log)
+			must(t, err)
+			if string(data) != "before\nafter\n" || r.Kept != uint64(len(data)) || r.Lost != 0 {
+				t.Errorf("%q, %+v", data, r)
+			}
+		})
 	}
 }
 
