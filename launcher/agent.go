@@ -3,9 +3,7 @@ package launcher
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
-	"reflect"
 	"sync"
 	"time"
 
@@ -119,15 +117,6 @@ func (a *agent) endIfOver(ctx context.Context) bool {
 	a.ended = true
 	a.giveUp(why)
 	return true
-}
-
-// giveUp answers the wakes that no heartbeat will answer now. The caller holds mu.
-func (a *agent) giveUp(why error) {
-	hb := &control.Heartbeat{At: time.Now(), Trigger: string(TriggerWake), Error: why.Error()}
-	for _, w := range a.waiters {
-		w <- &control.Woken{Agent: a.name, Heartbeat: hb}
-	}
-	a.waiters = nil
 }
 
 func (a *agent) untilNext() (time.Duration, bool) {
@@ -296,89 +285,6 @@ func (a *agent) interval() time.Duration {
 func (a *agent) jittered() time.Duration {
 	spread := a.d.world.Load().cfg.Heartbeat.Jitter * (2*rand.Float64() - 1)
 	return time.Duration(float64(a.interval()) * (1 + spread))
-}
-
-// trigger pokes the agent; a trigger that is pending already is enough.
-func (a *agent) trigger(t Trigger) {
-	select {
-	case a.poke <- t:
-	default:
-		if t != look {
-			a.mu.Lock()
-			a.coalesced++
-			a.mu.Unlock()
-		}
-	}
-}
-
-// update takes a new configuration over. A heartbeat that has not started its
-// agent yet starts again with it; a run goes on to its end. It returns false
-// if the loop has ended and a new one is needed.
-func (a *agent) update(cfg *config.Agent, t Trigger) bool {
-	a.mu.Lock()
-	if a.ended {
-		a.mu.Unlock()
-		return false
-	}
-	changed := a.retiring || !reflect.DeepEqual(a.cfg, cfg)
-	a.cfg, a.configErr, a.retiring = cfg, "", false
-	if changed && a.run == nil && a.cancel != nil {
-		a.cancel(errSuperseded)
-	}
-	a.mu.Unlock()
-	if changed || t == TriggerReload {
-		a.trigger(t)
-	}
-	return true
-}
-
-// retire ends the agent after the run in progress.
-func (a *agent) retire() {
-	a.mu.Lock()
-	a.retiring = true
-	if a.run == nil && a.cancel != nil {
-		a.cancel(errRetired)
-	}
-	a.mu.Unlock()
-	a.trigger(look)
-}
-
-// wake lets a held agent go and starts a heartbeat.
-func (a *agent) wake() (<-chan *control.Woken, error) {
-	done := make(chan *control.Woken, 1)
-	a.mu.Lock()
-	if a.ended {
-		a.mu.Unlock()
-		return nil, fmt.Errorf("%w: %s", control.ErrNoAgent, a.name)
-	}
-	if err := a.d.store.SetHeld(a.name, false); err != nil {
-		a.mu.Unlock()
-		return nil, err
-	}
-	a.held = false
-	a.waiters = append(a.waiters, done)
-	a.mu.Unlock()
-	a.trigger(TriggerWake)
-	return done, nil
-}
-
-// hold stops the agent's run, if there is one, and keeps it from starting. The
-// channel is closed when nothing runs any more. An error says that this could
-// not be remembered over a restart; the agent is stopped all the same, since
-// one that fills the disk is the one to stop.
-func (a *agent) hold() (<-chan struct{}, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.held = true
-	a.giveUp(errStopped)
-	idle := a.idle
-	if a.cancel != nil {
-		a.cancel(errStopped)
-	} else {
-		idle = make(chan struct{})
-		close(idle)
-	}
-	return idle, a.d.store.SetHeld(a.name, true)
 }
 
 func earlier(a, b time.Time) time.Time {

@@ -10,20 +10,14 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"sort"
 	"strings"
 	"sync"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 )
 
 // maxRecord bounds a record file in bytes; a run writes three lines.
 const maxRecord = 1 << 20
-
-// MaxLog is how much of a run's output is kept, in bytes.
-const MaxLog = 16 << 20
 
 // Keep is how many runs of an agent are kept.
 const Keep = 50
@@ -70,60 +64,6 @@ type Run struct {
 	mu   sync.Mutex
 	rec  Record
 	file *os.File
-}
-
-// CreateLog makes the log of a run that is about to start. The caller closes
-// it, and removes it with RemoveLog if there will be no record.
-func (s *Store) CreateLog(agent, runID string) (*os.File, error) {
-	path, err := s.pathOf(agent, runID)
-	if err == nil {
-		err = os.MkdirAll(filepath.Dir(path), 0o700)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("cannot make the run's log: %w", err)
-	}
-	log, err := os.OpenFile(strings.TrimSuffix(path, recordExt)+logExt, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("cannot make the run's log: %w", err)
-	}
-	return log, nil
-}
-
-// RemoveLog removes the log of a run that has no record.
-func (s *Store) RemoveLog(agent, runID string) {
-	if path, err := s.pathOf(agent, runID); err == nil {
-		_ = os.Remove(strings.TrimSuffix(path, recordExt) + logExt) // Prune finds what stays
-	}
-}
-
-// ErrBusy says that another process runs the agent.
-var ErrBusy = errors.New("another agent-launcher process runs this agent: the daemon, or exec")
-
-// lockDir holds the locks. No agent's name begins with a dot.
-const lockDir = ".locks"
-
-// Lock makes this process the only one that runs the agent of that id, whatever
-// its file is called, until the lock is closed or the process ends. It fails
-// with ErrBusy.
-func (s *Store) Lock(agentID string) (*os.File, error) {
-	if !regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._:-]{0,200}$`).MatchString(agentID) {
-		return nil, fmt.Errorf("cannot lock an agent: %w: %.70q", ErrName, agentID)
-	}
-	dir := filepath.Join(s.dir, lockDir)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("cannot lock agent %s: %w", agentID, err)
-	}
-	lock, err := os.OpenFile(filepath.Join(dir, agentID), os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("cannot lock agent %s: %w", agentID, err)
-	}
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		if err == unix.EWOULDBLOCK {
-			err = ErrBusy
-		}
-		return nil, errors.Join(err, lock.Close())
-	}
-	return lock, nil
 }
 
 // Begin puts rec on disk, record and directory entry synced. Only after Begin
@@ -345,34 +285,6 @@ func (s *Store) Prune(agent string) error {
 		}
 	}
 	return nil
-}
-
-// pruneLogs removes logs without a record that are older than the newest one:
-// a kill came between the log and its record.
-func (s *Store) pruneLogs(agent string, records []string) error {
-	entries, err := os.ReadDir(filepath.Join(s.dir, agent))
-	if err != nil {
-		return fmt.Errorf("cannot prune logs: %w", err)
-	}
-	newest := records[len(records)-1]
-	for _, e := range entries {
-		id, isLog := strings.CutSuffix(e.Name(), logExt)
-		if record := id + recordExt; isLog && record < newest && !slices.Contains(records, record) {
-			if err := os.Remove(filepath.Join(s.dir, agent, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return fmt.Errorf("cannot prune logs: %w", err)
-			}
-		}
-	}
-	return nil
-}
-
-// OpenLog opens the output of a run for reading.
-func (s *Store) OpenLog(agent, runID string) (*os.File, error) {
-	path, err := s.pathOf(agent, runID)
-	if err != nil {
-		return nil, err
-	}
-	return os.OpenFile(strings.TrimSuffix(path, recordExt)+logExt, os.O_RDONLY|syscall.O_NOFOLLOW, 0)
 }
 
 // SetHeld remembers that an operator stopped the agent, or lets it go again.
