@@ -122,6 +122,11 @@ func beHostile(how string) {
 		}
 		bomb()
 	case "continuer": // wakes whoever was stopped
+		// In a group of its own: go test's has the other packages' processes, and what
+		// their tests stop must stay stopped.
+		if err := unix.Setpgid(0, 0); err != nil {
+			panic(err)
+		}
 		up := []byte("up\n")
 		for range 6 {
 			fork()
