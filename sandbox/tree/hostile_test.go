@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"syscall"
@@ -56,18 +57,36 @@ func beReaper(argv []string, reaps bool) int {
 	return 0
 }
 
-// limit leaves room for so many processes. As root it takes a uid that nobody
-// else has: the limit counts per user and does not hold for root.
+// room is for how many processes a bomb may have: enough to outrun a walk. More
+// would show nothing else and starve the tests beside this one, because each
+// has a session, and so a share of the machine, of its own (sched(7), autogroup).
+const room = 100
+
+// limit leaves room. As root it takes a uid that nobody else has: the limit
+// counts all threads of a user and does not hold for root.
 func limit() error {
-	n := uint64(800)
-	if os.Geteuid() == 0 {
-		n = 300
-		uid := 1<<20 + os.Getpid()
+	n := uint64(room)
+	if uid := os.Geteuid(); uid == 0 {
+		uid = 1<<20 + os.Getpid()
 		if err := syscall.Setresuid(uid, uid, uid); err != nil {
 			return err
 		}
+	} else {
+		n += threads(uid)
 	}
 	return unix.Prlimit(0, unix.RLIMIT_NPROC, &unix.Rlimit{Cur: n, Max: n}, nil)
+}
+
+// threads counts what uid runs.
+func threads(uid int) (n uint64) {
+	tasks, _ := filepath.Glob("/proc/[0-9]*/task/*")
+	for _, task := range tasks {
+		var st unix.Stat_t
+		if unix.Stat(task, &st) == nil && int(st.Uid) == uid {
+			n++
+		}
+	}
+	return n
 }
 
 // fork is the bare system call: the child has this thread alone, so it may use
