@@ -14,6 +14,7 @@ package adapter
 import (
 	"context"
 	"encoding/json"
+	"time"
 )
 
 // Adapter is what a plugin implements. Both methods are called from several
@@ -51,8 +52,11 @@ type Description struct {
 	Can []string
 }
 
-// CanTestEnvironment in Description.Can stands for an EnvironmentTester.
-const CanTestEnvironment = "test_environment"
+// What Description.Can stands for.
+const (
+	CanTestEnvironment = "test_environment" // EnvironmentTester
+	CanObserve         = "observe"          // Observer
+)
 
 // PlanRequest describes one run of one agent.
 type PlanRequest struct {
@@ -64,7 +68,23 @@ type PlanRequest struct {
 	Config      json.RawMessage   // adapterConfig without env, timeoutSec and graceSec: one JSON object
 	Env         map[string]string // the agent's plain variables
 	SecretNames []string          // variables that will hold secrets
+	Task        string            // what the run is about, as whoever woke the agent calls it; may be empty
+	Wake        json.RawMessage   // what whoever woke the agent said beside: one JSON object; nil: nothing
+	Session     *Session          // of the last run of this agent and task; nil: start afresh
 }
+
+// Session is what an adapter wants to know again at the next run of the same
+// agent and task.
+type Session struct {
+	ID    string // the tool's own name of it, at most MaxSessionID bytes, shown to people
+	State []byte // whatever else it needs, at most MaxState bytes; the daemon does not look into it
+}
+
+// Bounds of what the daemon keeps for an adapter, in bytes.
+const (
+	MaxSessionID = 256
+	MaxState     = 64 << 10
+)
 
 // Plan says what to run. Its strings are UTF-8 without NUL bytes.
 type Plan struct {
@@ -80,6 +100,20 @@ type Plan struct {
 	Env map[string]string
 	// Stdin is what the agent reads from its standard input.
 	Stdin []byte
+	// Needs is what of the sandbox the run cannot do without. It widens nothing:
+	// the daemon refuses the plan if the agent's policy denies some of it.
+	Needs Needs
+	// Timeout stops the run, if the agent's timeoutSec is not shorter. 0: no
+	// opinion.
+	Timeout time.Duration
+	// Carry is handed to Observe as it is, at most MaxState bytes.
+	Carry []byte
+}
+
+// Needs are rights in the sandbox. Paths are absolute.
+type Needs struct {
+	Read, Write, Exec []string
+	Network           bool
 }
 
 // EnvironmentRequest describes one agent, with the fields of PlanRequest.

@@ -53,7 +53,8 @@ func newServer(opts []grpc.ServerOption) *grpc.Server {
 	return grpc.NewServer(append(opts,
 		grpc.MaxRecvMsgSize(MaxMessageSize),
 		grpc.MaxSendMsgSize(MaxMessageSize),
-		grpc.UnaryInterceptor(guard))...)
+		grpc.UnaryInterceptor(guard),
+		grpc.StreamInterceptor(guardStream))...)
 }
 
 // grpcPlugin registers the adapter with go-plugin.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -28,6 +29,9 @@ func (s *server) Describe(ctx context.Context, _ *adapterpb.DescribeRequest) (*a
 	if _, ok := s.adapter.(EnvironmentTester); ok {
 		reply.Can = append(reply.Can, CanTestEnvironment)
 	}
+	if _, ok := s.adapter.(Observer); ok {
+		reply.Can = append(reply.Can, CanObserve)
+	}
 	return reply, nil
 }
 
@@ -41,11 +45,32 @@ func (s *server) Plan(ctx context.Context, r *adapterpb.PlanRequest) (*adapterpb
 		Config:      r.GetConfig(),
 		Env:         r.GetEnv(),
 		SecretNames: r.GetSecretNames(),
+		Task:        r.GetTask(),
+		Wake:        r.GetWake(),
+		Session:     sessionFrom(r.GetSession()),
 	})
 	if err != nil {
 		return &adapterpb.PlanResponse{Problems: problems(err)}, nil
 	}
-	return &adapterpb.PlanResponse{Plan: &adapterpb.Plan{Argv: p.Argv, Dir: p.Dir, Env: p.Env, Stdin: p.Stdin}}, nil
+	return &adapterpb.PlanResponse{Plan: &adapterpb.Plan{
+		Argv: p.Argv, Dir: p.Dir, Env: p.Env, Stdin: p.Stdin, Carry: p.Carry,
+		Needs:     &adapterpb.Needs{Read: p.Needs.Read, Write: p.Needs.Write, Exec: p.Needs.Exec, Network: p.Needs.Network},
+		TimeoutMs: uint64(max(p.Timeout, 0) / time.Millisecond),
+	}}, nil
+}
+
+func sessionFrom(s *adapterpb.Session) *Session {
+	if s == nil {
+		return nil
+	}
+	return &Session{ID: s.GetId(), State: s.GetState()}
+}
+
+func sessionTo(s *Session) *adapterpb.Session {
+	if s == nil {
+		return nil
+	}
+	return &adapterpb.Session{Id: s.ID, State: s.State}
 }
 
 func (s *server) TestEnvironment(ctx context.Context, r *adapterpb.TestEnvironmentRequest) (*adapterpb.TestEnvironmentResponse, error) {

@@ -76,8 +76,8 @@ type DescribeResponse struct {
 	Schema []byte `protobuf:"bytes,3,opt,name=schema,proto3" json:"schema,omitempty"`
 	// Why there is no description. Empty when there is one.
 	Problems []*Problem `protobuf:"bytes,4,rep,name=problems,proto3" json:"problems,omitempty"`
-	// What the plugin can do beside Plan: test_environment. Words that a reader
-	// does not know are for later ones.
+	// What the plugin can do beside Plan: test_environment, observe. Words that a
+	// reader does not know are for later ones.
 	Can           []string `protobuf:"bytes,5,rep,name=can,proto3" json:"can,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -162,7 +162,15 @@ type PlanRequest struct {
 	// The agent's plain variables.
 	Env map[string]string `protobuf:"bytes,7,rep,name=env,proto3" json:"env,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// The names, not the values, of the variables that will hold secrets.
-	SecretNames   []string `protobuf:"bytes,8,rep,name=secret_names,json=secretNames,proto3" json:"secret_names,omitempty"`
+	SecretNames []string `protobuf:"bytes,8,rep,name=secret_names,json=secretNames,proto3" json:"secret_names,omitempty"`
+	// What the run is about, as whoever woke the agent calls it. Sessions are kept
+	// per agent and task. Empty: nothing in particular.
+	Task string `protobuf:"bytes,9,opt,name=task,proto3" json:"task,omitempty"`
+	// What whoever woke the agent said beside: one JSON object. Empty: nothing.
+	Wake []byte `protobuf:"bytes,10,opt,name=wake,proto3" json:"wake,omitempty"`
+	// How the last run of this agent and task ended its session. Absent: there is
+	// none, or its secrets were others: start afresh.
+	Session       *Session `protobuf:"bytes,11,opt,name=session,proto3" json:"session,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -253,6 +261,84 @@ func (x *PlanRequest) GetSecretNames() []string {
 	return nil
 }
 
+func (x *PlanRequest) GetTask() string {
+	if x != nil {
+		return x.Task
+	}
+	return ""
+}
+
+func (x *PlanRequest) GetWake() []byte {
+	if x != nil {
+		return x.Wake
+	}
+	return nil
+}
+
+func (x *PlanRequest) GetSession() *Session {
+	if x != nil {
+		return x.Session
+	}
+	return nil
+}
+
+// Session is what a plugin wants to know again at the next run of the same agent
+// and task.
+type Session struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The tool's own name of it, at most 256 bytes, shown to people.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Whatever else the plugin needs, at most 64 KiB. The launcher does not look
+	// into it.
+	State         []byte `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Session) Reset() {
+	*x = Session{}
+	mi := &file_plugins_adapter_adapterpb_adapter_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Session) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Session) ProtoMessage() {}
+
+func (x *Session) ProtoReflect() protoreflect.Message {
+	mi := &file_plugins_adapter_adapterpb_adapter_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Session.ProtoReflect.Descriptor instead.
+func (*Session) Descriptor() ([]byte, []int) {
+	return file_plugins_adapter_adapterpb_adapter_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Session) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Session) GetState() []byte {
+	if x != nil {
+		return x.State
+	}
+	return nil
+}
+
 type PlanResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Plan  *Plan                  `protobuf:"bytes,1,opt,name=plan,proto3" json:"plan,omitempty"`
@@ -265,7 +351,7 @@ type PlanResponse struct {
 
 func (x *PlanResponse) Reset() {
 	*x = PlanResponse{}
-	mi := &file_plugins_adapter_adapterpb_adapter_proto_msgTypes[3]
+	mi := &file_plugins_adapter_adapterpb_adapter_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -277,7 +363,7 @@ func (x *PlanResponse) String() string {
 func (*PlanResponse) ProtoMessage() {}
 
 func (x *PlanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_adapter_adapterpb_adapter_proto_msgTypes[3]
+	mi := &file_plugins_adapter_adapterpb_adapter_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -290,7 +376,7 @@ func (x *PlanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanResponse.ProtoReflect.Descriptor instead.
 func (*PlanResponse) Descriptor() ([]byte, []int) {
-	return file_plugins_adapter_adapterpb_adapter_proto_rawDescGZIP(), []int{3}
+	return file_plugins_adapter_adapterpb_adapter_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *PlanResponse) GetPlan() *Plan {
@@ -320,14 +406,22 @@ type Plan struct {
 	// NODE_OPTIONS, ...) that were not in PlanRequest.env with the same value.
 	Env map[string]string `protobuf:"bytes,3,rep,name=env,proto3" json:"env,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// What the agent reads from its standard input.
-	Stdin         []byte `protobuf:"bytes,4,opt,name=stdin,proto3" json:"stdin,omitempty"`
+	Stdin []byte `protobuf:"bytes,4,opt,name=stdin,proto3" json:"stdin,omitempty"`
+	// What of the sandbox the run cannot do without. It widens nothing: the
+	// launcher refuses the plan if the agent's policy denies some of it.
+	Needs *Needs `protobuf:"bytes,5,opt,name=needs,proto3" json:"needs,omitempty"`
+	// The run is stopped after it, if the agent's timeoutSec is not shorter;
+	// milliseconds, 0: no opinion.
+	TimeoutMs uint64 `protobuf:"varint,6,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"`
+	// Handed to Observe as it is, at most 64 KiB.
+	Carry         []byte `protobuf:"bytes,7,opt,name=carry,proto3" json:"carry,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Plan) Reset() {
 	*x = Plan{}
-	mi := &file_plugins_adapter_adapterpb_adapter_proto_msgTypes[4]
+	mi := &file_plugins_adapter_adapterpb_adapter_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -339,7 +433,7 @@ func (x *Plan) String() string {
 func (*Plan) ProtoMessage() {}
 
 func (x *Plan) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_adapter_adapterpb_adapter_proto_msgTypes[4]
+	mi := &file_plugins_adapter_adapterpb_adapter_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -352,7 +446,7 @@ func (x *Plan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan.ProtoReflect.Descriptor instead.
 func (*Plan) Descriptor() ([]byte, []int) {
-	return file_plugins_adapter_adapterpb_adapter_proto_rawDescGZIP(), []int{4}
+	return file_plugins_adapter_adapterpb_adapter_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Plan) GetArgv() []string {
@@ -383,6 +477,685 @@ func (x *Plan) GetStdin() []byte {
 	return nil
 }
 
+func (x *Plan) GetNeeds() *Needs {
+	if x != nil {
+		return x.Needs
+	}
+	return nil
+}
+
+func (x *Plan) GetTimeoutMs() uint64 {
+	if x != nil {
+		return x.TimeoutMs
+	}
+	return 0
+}
+
+func (x *Plan) GetCarry() []byte {
+	if x != nil {
+		return x.Carry
+	}
+	return nil
+}
+
+type Needs struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Absolute paths that the run must be able to read, write, execute.
+	Read  []string `protobuf:"bytes,1,rep,name=read,proto3" json:"read,omitempty"`
+	Write []string `protobuf:"bytes,2,rep,name=write,proto3" json:"write,omitempty"`
+	Exec  []string `protobuf:"bytes,3,rep,name=exec,proto3" json:"exec,omitempty"`
+	// Whether it must reach the network.
+	Network       bool `protobuf:"varint,4,opt,name=network,proto3" json:"network,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Needs) Reset() {
+	*x = Needs{}
+	mi := &file_plugins_adapter_adapterpb_adapter_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Needs) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Needs) ProtoMessage() {}
+
+func (x *Needs) ProtoReflect() protoreflect.Message {
+	mi := &file_plugins_adapter_adapterpb_adapter_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Needs.ProtoReflect.Descriptor instead.
+func (*Needs) Descriptor() ([]byte, []int) {
+	return file_plugins_adapter_adapterpb_adapter_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Needs) GetRead() []string {
+	if x != nil {
+		return x.Read
+	}
+	return nil
+}
+
+func (x *Needs) GetWrite() []string {
+	if x != nil {
+		return x.Write
+	}
+	return nil
+}
+
+func (x *Needs) GetExec() []string {
+	if x != nil {
+		return x.Exec
+	}
+	return nil
+}
+
+func (x *Needs) GetNetwork() bool {
+	if x != nil {
+		return x.Network
+	}
+	return false
+}
+
+type ObserveRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Of:
+	//
+	//	*ObserveRequest_Start
+	//	*ObserveRequest_Output
+	//	*ObserveRequest_Exit
+	Of            isObserveRequest_Of `protobuf_oneof:"of"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ObserveRequest) Reset() {
+	*x = ObserveRequest{}
+	mi := &file_plugins_adapter_adapterpb_adapter_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ObserveRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ObserveRequest) ProtoMessage() {}
+
+func (x *ObserveRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_plugins_adapter_adapterpb_adapter_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ObserveRequest.ProtoReflect.Descriptor instead.
+func (*ObserveRequest) Descriptor() ([]byte, []int) {
+	return file_plugins_adapter_adapterpb_adapter_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ObserveRequest) GetOf() isObserveRequest_Of {
+	if x != nil {
+		return x.Of
+	}
+	return nil
+}
+
+func (x *ObserveRequest) GetStart() *ObserveStart {
+	if x != nil {
+		if x, ok := x.Of.(*ObserveRequest_Start); ok {
+			return x.Start
+		}
+	}
+	return nil
+}
+
+func (x *ObserveRequest) GetOutput() *Output {
+	if x != nil {
+		if x, ok := x.Of.(*ObserveRequest_Output); ok {
+			return x.Output
+		}
+	}
+	return nil
+}
+
+func (x *ObserveRequest) GetExit() *Exit {
+	if x != nil {
+		if x, ok := x.Of.(*ObserveRequest_Exit); ok {
+			return x.Exit
+		}
+	}
+	return nil
+}
+
+type isObserveRequest_Of interface {
+	isObserveRequest_Of()
+}
+
+type ObserveRequest_Start struct {
+	Start *ObserveStart `protobuf:"bytes,1,opt,name=start,proto3,oneof"`
+}
+
+type ObserveRequest_Output struct {
+	Output *Output `protobuf:"bytes,2,opt,name=output,proto3,oneof"`
+}
+
+type ObserveRequest_Exit struct {
+	Exit *Exit `protobuf:"bytes,3,opt,name=exit,proto3,oneof"`
+}
+
+func (*ObserveRequest_Start) isObserveRequest_Of() {}
+
+func (*ObserveRequest_Output) isObserveRequest_Of() {}
+
+func (*ObserveRequest_Exit) isObserveRequest_Of() {}
+
+type ObserveStart struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in PlanRequest.
+	AgentId   string `protobuf:"bytes,1,opt,name=agent_id,json=agentId,proto3" json:"agent_id,omitempty"`
+	AgentName string `protobuf:"bytes,2,opt,name=agent_name,json=agentName,proto3" json:"agent_name,omitempty"`
+	CompanyId string `protobuf:"bytes,3,opt,name=company_id,json=companyId,proto3" json:"company_id,omitempty"`
+	RunId     string `protobuf:"bytes,4,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	Config    []byte `protobuf:"bytes,5,opt,name=config,proto3" json:"config,omitempty"`
+	Task      string `protobuf:"bytes,6,opt,name=task,proto3" json:"task,omitempty"`
+	// The session that Plan was given.
+	Session *Session `protobuf:"bytes,7,opt,name=session,proto3" json:"session,omitempty"`
+	// As Plan made it.
+	Carry         []byte `protobuf:"bytes,8,opt,name=carry,proto3" json:"carry,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ObserveStart) Reset() {
+	*x = ObserveStart{}
+	mi := &file_plugins_adapter_adapterpb_adapter_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ObserveStart) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ObserveStart) ProtoMessage() {}
+
+func (x *ObserveStart) ProtoReflect() protoreflect.Message {
+	mi := &file_plugins_adapter_adapterpb_adapter_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ObserveStart.ProtoReflect.Descriptor instead.
+func (*ObserveStart) Descriptor() ([]byte, []int) {
+	return file_plugins_adapter_adapterpb_adapter_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ObserveStart) GetAgentId() string {
+	if x != nil {
+		return x.AgentId
+	}
+	return ""
+}
+
+func (x *ObserveStart) GetAgentName() string {
+	if x != nil {
+		return x.AgentName
+	}
+	return ""
+}
+
+func (x *ObserveStart) GetCompanyId() string {
+	if x != nil {
+		return x.CompanyId
+	}
+	return ""
+}
+
+func (x *ObserveStart) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+func (x *ObserveStart) GetConfig() []byte {
+	if x != nil {
+		return x.Config
+	}
+	return nil
+}
+
+func (x *ObserveStart) GetTask() string {
+	if x != nil {
+		return x.Task
+	}
+	return ""
+}
+
+func (x *ObserveStart) GetSession() *Session {
+	if x != nil {
+		return x.Session
+	}
+	return nil
+}
+
+func (x *ObserveStart) GetCarry() []byte {
+	if x != nil {
+		return x.Carry
+	}
+	return nil
+}
+
+type Output struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The bytes as they came, cut anywhere.
+	Data          []byte `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Output) Reset() {
+	*x = Output{}
+	mi := &file_plugins_adapter_adapterpb_adapter_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Output) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Output) ProtoMessage() {}
+
+func (x *Output) ProtoReflect() protoreflect.Message {
+	mi := &file_plugins_adapter_adapterpb_adapter_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Output.ProtoReflect.Descriptor instead.
+func (*Output) Descriptor() ([]byte, []int) {
+	return file_plugins_adapter_adapterpb_adapter_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Output) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+type Exit struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The exit status, if signal is 0.
+	Code int32 `protobuf:"varint,1,opt,name=code,proto3" json:"code,omitempty"`
+	// What ended it, signal(7).
+	Signal int32 `protobuf:"varint,2,opt,name=signal,proto3" json:"signal,omitempty"`
+	// Why the launcher ended it. Empty: it ended by itself.
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Exit) Reset() {
+	*x = Exit{}
+	mi := &file_plugins_adapter_adapterpb_adapter_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Exit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Exit) ProtoMessage() {}
+
+func (x *Exit) ProtoReflect() protoreflect.Message {
+	mi := &file_plugins_adapter_adapterpb_adapter_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Exit.ProtoReflect.Descriptor instead.
+func (*Exit) Descriptor() ([]byte, []int) {
+	return file_plugins_adapter_adapterpb_adapter_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Exit) GetCode() int32 {
+	if x != nil {
+		return x.Code
+	}
+	return 0
+}
+
+func (x *Exit) GetSignal() int32 {
+	if x != nil {
+		return x.Signal
+	}
+	return 0
+}
+
+func (x *Exit) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type ObserveResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Of:
+	//
+	//	*ObserveResponse_Progress
+	//	*ObserveResponse_Outcome
+	Of            isObserveResponse_Of `protobuf_oneof:"of"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ObserveResponse) Reset() {
+	*x = ObserveResponse{}
+	mi := &file_plugins_adapter_adapterpb_adapter_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ObserveResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ObserveResponse) ProtoMessage() {}
+
+func (x *ObserveResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_plugins_adapter_adapterpb_adapter_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ObserveResponse.ProtoReflect.Descriptor instead.
+func (*ObserveResponse) Descriptor() ([]byte, []int) {
+	return file_plugins_adapter_adapterpb_adapter_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ObserveResponse) GetOf() isObserveResponse_Of {
+	if x != nil {
+		return x.Of
+	}
+	return nil
+}
+
+func (x *ObserveResponse) GetProgress() *Progress {
+	if x != nil {
+		if x, ok := x.Of.(*ObserveResponse_Progress); ok {
+			return x.Progress
+		}
+	}
+	return nil
+}
+
+func (x *ObserveResponse) GetOutcome() *Outcome {
+	if x != nil {
+		if x, ok := x.Of.(*ObserveResponse_Outcome); ok {
+			return x.Outcome
+		}
+	}
+	return nil
+}
+
+type isObserveResponse_Of interface {
+	isObserveResponse_Of()
+}
+
+type ObserveResponse_Progress struct {
+	Progress *Progress `protobuf:"bytes,1,opt,name=progress,proto3,oneof"`
+}
+
+type ObserveResponse_Outcome struct {
+	Outcome *Outcome `protobuf:"bytes,2,opt,name=outcome,proto3,oneof"`
+}
+
+func (*ObserveResponse_Progress) isObserveResponse_Of() {}
+
+func (*ObserveResponse_Outcome) isObserveResponse_Of() {}
+
+// Progress is what the agent does now, in a line, for people.
+type Progress struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Text          string                 `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Progress) Reset() {
+	*x = Progress{}
+	mi := &file_plugins_adapter_adapterpb_adapter_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Progress) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Progress) ProtoMessage() {}
+
+func (x *Progress) ProtoReflect() protoreflect.Message {
+	mi := &file_plugins_adapter_adapterpb_adapter_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Progress.ProtoReflect.Descriptor instead.
+func (*Progress) Descriptor() ([]byte, []int) {
+	return file_plugins_adapter_adapterpb_adapter_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Progress) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+// Outcome is what a run came to.
+type Outcome struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// To resume next time. Absent: there is nothing to resume.
+	Session *Session `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
+	Usage   *Usage   `protobuf:"bytes,2,opt,name=usage,proto3" json:"usage,omitempty"`
+	// Of this run, not of its session; in US dollars. 0: unknown.
+	CostUsd float64 `protobuf:"fixed64,3,opt,name=cost_usd,json=costUsd,proto3" json:"cost_usd,omitempty"`
+	// What the agent said at the end, for people.
+	Summary string `protobuf:"bytes,4,opt,name=summary,proto3" json:"summary,omitempty"`
+	// Why the run failed, in a sentence. Empty: it did not.
+	Error string `protobuf:"bytes,5,opt,name=error,proto3" json:"error,omitempty"`
+	// Its kind: auth, rate_limit, overloaded, network, timeout, limit (turns or
+	// budget), session (cannot be resumed), config, other. Empty without error.
+	ErrorClass    string `protobuf:"bytes,6,opt,name=error_class,json=errorClass,proto3" json:"error_class,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Outcome) Reset() {
+	*x = Outcome{}
+	mi := &file_plugins_adapter_adapterpb_adapter_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Outcome) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Outcome) ProtoMessage() {}
+
+func (x *Outcome) ProtoReflect() protoreflect.Message {
+	mi := &file_plugins_adapter_adapterpb_adapter_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
+func (*Outcome) Descriptor() ([]byte, []int) {
+	return file_plugins_adapter_adapterpb_adapter_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Outcome) GetSession() *Session {
+	if x != nil {
+		return x.Session
+	}
+	return nil
+}
+
+func (x *Outcome) GetUsage() *Usage {
+	if x != nil {
+		return x.Usage
+	}
+	return nil
+}
+
+func (x *Outcome) GetCostUsd() float64 {
+	if x != nil {
+		return x.CostUsd
+	}
+	return 0
+}
+
+func (x *Outcome) GetSummary() string {
+	if x != nil {
+		return x.Summary
+	}
+	return ""
+}
+
+func (x *Outcome) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *Outcome) GetErrorClass() string {
+	if x != nil {
+		return x.ErrorClass
+	}
+	return ""
+}
+
+// Usage is of this run, not of its session.
+type Usage struct {
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	InputTokens       int64                  `protobuf:"varint,1,opt,name=input_tokens,json=inputTokens,proto3" json:"input_tokens,omitempty"`
+	OutputTokens      int64                  `protobuf:"varint,2,opt,name=output_tokens,json=outputTokens,proto3" json:"output_tokens,omitempty"`
+	CachedInputTokens int64                  `protobuf:"varint,3,opt,name=cached_input_tokens,json=cachedInputTokens,proto3" json:"cached_input_tokens,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *Usage) Reset() {
+	*x = Usage{}
+	mi := &file_plugins_adapter_adapterpb_adapter_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Usage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Usage) ProtoMessage() {}
+
+func (x *Usage) ProtoReflect() protoreflect.Message {
+	mi := &file_plugins_adapter_adapterpb_adapter_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Usage.ProtoReflect.Descriptor instead.
+func (*Usage) Descriptor() ([]byte, []int) {
+	return file_plugins_adapter_adapterpb_adapter_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Usage) GetInputTokens() int64 {
+	if x != nil {
+		return x.InputTokens
+	}
+	return 0
+}
+
+func (x *Usage) GetOutputTokens() int64 {
+	if x != nil {
+		return x.OutputTokens
+	}
+	return 0
+}
+
+func (x *Usage) GetCachedInputTokens() int64 {
+	if x != nil {
+		return x.CachedInputTokens
+	}
+	return 0
+}
+
 type TestEnvironmentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// As in PlanRequest.
@@ -398,7 +1171,7 @@ type TestEnvironmentRequest struct {
 
 func (x *TestEnvironmentRequest) Reset() {
 	*x = TestEnvironmentRequest{}
-	mi := &file_plugins_adapter_adapterpb_adapter_proto_msgTypes[5]
+	mi := &file_plugins_adapter_adapterpb_adapter_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -410,7 +1183,7 @@ func (x *TestEnvironmentRequest) String() string {
 func (*TestEnvironmentRequest) ProtoMessage() {}
 
 func (x *TestEnvironmentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_adapter_adapterpb_adapter_proto_msgTypes[5]
+	mi := &file_plugins_adapter_adapterpb_adapter_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -423,7 +1196,7 @@ func (x *TestEnvironmentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestEnvironmentRequest.ProtoReflect.Descriptor instead.
 func (*TestEnvironmentRequest) Descriptor() ([]byte, []int) {
-	return file_plugins_adapter_adapterpb_adapter_proto_rawDescGZIP(), []int{5}
+	return file_plugins_adapter_adapterpb_adapter_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *TestEnvironmentRequest) GetAgentId() string {
@@ -477,7 +1250,7 @@ type TestEnvironmentResponse struct {
 
 func (x *TestEnvironmentResponse) Reset() {
 	*x = TestEnvironmentResponse{}
-	mi := &file_plugins_adapter_adapterpb_adapter_proto_msgTypes[6]
+	mi := &file_plugins_adapter_adapterpb_adapter_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -489,7 +1262,7 @@ func (x *TestEnvironmentResponse) String() string {
 func (*TestEnvironmentResponse) ProtoMessage() {}
 
 func (x *TestEnvironmentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_adapter_adapterpb_adapter_proto_msgTypes[6]
+	mi := &file_plugins_adapter_adapterpb_adapter_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -502,7 +1275,7 @@ func (x *TestEnvironmentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TestEnvironmentResponse.ProtoReflect.Descriptor instead.
 func (*TestEnvironmentResponse) Descriptor() ([]byte, []int) {
-	return file_plugins_adapter_adapterpb_adapter_proto_rawDescGZIP(), []int{6}
+	return file_plugins_adapter_adapterpb_adapter_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *TestEnvironmentResponse) GetChecks() []*Check {
@@ -528,7 +1301,7 @@ type Check struct {
 
 func (x *Check) Reset() {
 	*x = Check{}
-	mi := &file_plugins_adapter_adapterpb_adapter_proto_msgTypes[7]
+	mi := &file_plugins_adapter_adapterpb_adapter_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -540,7 +1313,7 @@ func (x *Check) String() string {
 func (*Check) ProtoMessage() {}
 
 func (x *Check) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_adapter_adapterpb_adapter_proto_msgTypes[7]
+	mi := &file_plugins_adapter_adapterpb_adapter_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -553,7 +1326,7 @@ func (x *Check) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Check.ProtoReflect.Descriptor instead.
 func (*Check) Descriptor() ([]byte, []int) {
-	return file_plugins_adapter_adapterpb_adapter_proto_rawDescGZIP(), []int{7}
+	return file_plugins_adapter_adapterpb_adapter_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Check) GetLevel() string {
@@ -598,7 +1371,7 @@ type Problem struct {
 
 func (x *Problem) Reset() {
 	*x = Problem{}
-	mi := &file_plugins_adapter_adapterpb_adapter_proto_msgTypes[8]
+	mi := &file_plugins_adapter_adapterpb_adapter_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -610,7 +1383,7 @@ func (x *Problem) String() string {
 func (*Problem) ProtoMessage() {}
 
 func (x *Problem) ProtoReflect() protoreflect.Message {
-	mi := &file_plugins_adapter_adapterpb_adapter_proto_msgTypes[8]
+	mi := &file_plugins_adapter_adapterpb_adapter_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -623,7 +1396,7 @@ func (x *Problem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Problem.ProtoReflect.Descriptor instead.
 func (*Problem) Descriptor() ([]byte, []int) {
-	return file_plugins_adapter_adapterpb_adapter_proto_rawDescGZIP(), []int{8}
+	return file_plugins_adapter_adapterpb_adapter_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Problem) GetField() string {
@@ -658,7 +1431,7 @@ const file_plugins_adapter_adapterpb_adapter_proto_rawDesc = "" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x16\n" +
 	"\x06schema\x18\x03 \x01(\fR\x06schema\x12=\n" +
 	"\bproblems\x18\x04 \x03(\v2!.agentlauncher.adapter.v1.ProblemR\bproblems\x12\x10\n" +
-	"\x03can\x18\x05 \x03(\tR\x03can\"\xcc\x02\n" +
+	"\x03can\x18\x05 \x03(\tR\x03can\"\xb1\x03\n" +
 	"\vPlanRequest\x12\x19\n" +
 	"\bagent_id\x18\x01 \x01(\tR\aagentId\x12\x1d\n" +
 	"\n" +
@@ -669,21 +1442,77 @@ const file_plugins_adapter_adapterpb_adapter_proto_rawDesc = "" +
 	"\atrigger\x18\x05 \x01(\tR\atrigger\x12\x16\n" +
 	"\x06config\x18\x06 \x01(\fR\x06config\x12@\n" +
 	"\x03env\x18\a \x03(\v2..agentlauncher.adapter.v1.PlanRequest.EnvEntryR\x03env\x12!\n" +
-	"\fsecret_names\x18\b \x03(\tR\vsecretNames\x1a6\n" +
+	"\fsecret_names\x18\b \x03(\tR\vsecretNames\x12\x12\n" +
+	"\x04task\x18\t \x01(\tR\x04task\x12\x12\n" +
+	"\x04wake\x18\n" +
+	" \x01(\fR\x04wake\x12;\n" +
+	"\asession\x18\v \x01(\v2!.agentlauncher.adapter.v1.SessionR\asession\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x81\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"/\n" +
+	"\aSession\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
+	"\x05state\x18\x02 \x01(\fR\x05state\"\x81\x01\n" +
 	"\fPlanResponse\x122\n" +
 	"\x04plan\x18\x01 \x01(\v2\x1e.agentlauncher.adapter.v1.PlanR\x04plan\x12=\n" +
-	"\bproblems\x18\x02 \x03(\v2!.agentlauncher.adapter.v1.ProblemR\bproblems\"\xb5\x01\n" +
+	"\bproblems\x18\x02 \x03(\v2!.agentlauncher.adapter.v1.ProblemR\bproblems\"\xa1\x02\n" +
 	"\x04Plan\x12\x12\n" +
 	"\x04argv\x18\x01 \x03(\tR\x04argv\x12\x10\n" +
 	"\x03dir\x18\x02 \x01(\tR\x03dir\x129\n" +
 	"\x03env\x18\x03 \x03(\v2'.agentlauncher.adapter.v1.Plan.EnvEntryR\x03env\x12\x14\n" +
-	"\x05stdin\x18\x04 \x01(\fR\x05stdin\x1a6\n" +
+	"\x05stdin\x18\x04 \x01(\fR\x05stdin\x125\n" +
+	"\x05needs\x18\x05 \x01(\v2\x1f.agentlauncher.adapter.v1.NeedsR\x05needs\x12\x1d\n" +
+	"\n" +
+	"timeout_ms\x18\x06 \x01(\x04R\ttimeoutMs\x12\x14\n" +
+	"\x05carry\x18\a \x01(\fR\x05carry\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb1\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"_\n" +
+	"\x05Needs\x12\x12\n" +
+	"\x04read\x18\x01 \x03(\tR\x04read\x12\x14\n" +
+	"\x05write\x18\x02 \x03(\tR\x05write\x12\x12\n" +
+	"\x04exec\x18\x03 \x03(\tR\x04exec\x12\x18\n" +
+	"\anetwork\x18\x04 \x01(\bR\anetwork\"\xc8\x01\n" +
+	"\x0eObserveRequest\x12>\n" +
+	"\x05start\x18\x01 \x01(\v2&.agentlauncher.adapter.v1.ObserveStartH\x00R\x05start\x12:\n" +
+	"\x06output\x18\x02 \x01(\v2 .agentlauncher.adapter.v1.OutputH\x00R\x06output\x124\n" +
+	"\x04exit\x18\x03 \x01(\v2\x1e.agentlauncher.adapter.v1.ExitH\x00R\x04exitB\x04\n" +
+	"\x02of\"\xfd\x01\n" +
+	"\fObserveStart\x12\x19\n" +
+	"\bagent_id\x18\x01 \x01(\tR\aagentId\x12\x1d\n" +
+	"\n" +
+	"agent_name\x18\x02 \x01(\tR\tagentName\x12\x1d\n" +
+	"\n" +
+	"company_id\x18\x03 \x01(\tR\tcompanyId\x12\x15\n" +
+	"\x06run_id\x18\x04 \x01(\tR\x05runId\x12\x16\n" +
+	"\x06config\x18\x05 \x01(\fR\x06config\x12\x12\n" +
+	"\x04task\x18\x06 \x01(\tR\x04task\x12;\n" +
+	"\asession\x18\a \x01(\v2!.agentlauncher.adapter.v1.SessionR\asession\x12\x14\n" +
+	"\x05carry\x18\b \x01(\fR\x05carry\"\x1c\n" +
+	"\x06Output\x12\x12\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\"J\n" +
+	"\x04Exit\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\x05R\x04code\x12\x16\n" +
+	"\x06signal\x18\x02 \x01(\x05R\x06signal\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"\x98\x01\n" +
+	"\x0fObserveResponse\x12@\n" +
+	"\bprogress\x18\x01 \x01(\v2\".agentlauncher.adapter.v1.ProgressH\x00R\bprogress\x12=\n" +
+	"\aoutcome\x18\x02 \x01(\v2!.agentlauncher.adapter.v1.OutcomeH\x00R\aoutcomeB\x04\n" +
+	"\x02of\"\x1e\n" +
+	"\bProgress\x12\x12\n" +
+	"\x04text\x18\x01 \x01(\tR\x04text\"\xe9\x01\n" +
+	"\aOutcome\x12;\n" +
+	"\asession\x18\x01 \x01(\v2!.agentlauncher.adapter.v1.SessionR\asession\x125\n" +
+	"\x05usage\x18\x02 \x01(\v2\x1f.agentlauncher.adapter.v1.UsageR\x05usage\x12\x19\n" +
+	"\bcost_usd\x18\x03 \x01(\x01R\acostUsd\x12\x18\n" +
+	"\asummary\x18\x04 \x01(\tR\asummary\x12\x14\n" +
+	"\x05error\x18\x05 \x01(\tR\x05error\x12\x1f\n" +
+	"\verror_class\x18\x06 \x01(\tR\n" +
+	"errorClass\"\x7f\n" +
+	"\x05Usage\x12!\n" +
+	"\finput_tokens\x18\x01 \x01(\x03R\vinputTokens\x12#\n" +
+	"\routput_tokens\x18\x02 \x01(\x03R\foutputTokens\x12.\n" +
+	"\x13cached_input_tokens\x18\x03 \x01(\x03R\x11cachedInputTokens\"\xb1\x02\n" +
 	"\x16TestEnvironmentRequest\x12\x19\n" +
 	"\bagent_id\x18\x01 \x01(\tR\aagentId\x12\x1d\n" +
 	"\n" +
@@ -706,11 +1535,12 @@ const file_plugins_adapter_adapterpb_adapter_proto_rawDesc = "" +
 	"\aProblem\x12\x14\n" +
 	"\x05field\x18\x01 \x01(\tR\x05field\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x12\n" +
-	"\x04hint\x18\x03 \x01(\tR\x04hint2\xbb\x02\n" +
+	"\x04hint\x18\x03 \x01(\tR\x04hint2\x9f\x03\n" +
 	"\aAdapter\x12a\n" +
 	"\bDescribe\x12).agentlauncher.adapter.v1.DescribeRequest\x1a*.agentlauncher.adapter.v1.DescribeResponse\x12U\n" +
 	"\x04Plan\x12%.agentlauncher.adapter.v1.PlanRequest\x1a&.agentlauncher.adapter.v1.PlanResponse\x12v\n" +
-	"\x0fTestEnvironment\x120.agentlauncher.adapter.v1.TestEnvironmentRequest\x1a1.agentlauncher.adapter.v1.TestEnvironmentResponseBDZBgithub.com/agent-launcher/agent-launcher/plugins/adapter/adapterpbb\x06proto3"
+	"\x0fTestEnvironment\x120.agentlauncher.adapter.v1.TestEnvironmentRequest\x1a1.agentlauncher.adapter.v1.TestEnvironmentResponse\x12b\n" +
+	"\aObserve\x12(.agentlauncher.adapter.v1.ObserveRequest\x1a).agentlauncher.adapter.v1.ObserveResponse(\x010\x01BDZBgithub.com/agent-launcher/agent-launcher/plugins/adapter/adapterpbb\x06proto3"
 
 var (
 	file_plugins_adapter_adapterpb_adapter_proto_rawDescOnce sync.Once
@@ -724,40 +1554,62 @@ func file_plugins_adapter_adapterpb_adapter_proto_rawDescGZIP() []byte {
 	return file_plugins_adapter_adapterpb_adapter_proto_rawDescData
 }
 
-var file_plugins_adapter_adapterpb_adapter_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_plugins_adapter_adapterpb_adapter_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_plugins_adapter_adapterpb_adapter_proto_goTypes = []any{
 	(*DescribeRequest)(nil),         // 0: agentlauncher.adapter.v1.DescribeRequest
 	(*DescribeResponse)(nil),        // 1: agentlauncher.adapter.v1.DescribeResponse
 	(*PlanRequest)(nil),             // 2: agentlauncher.adapter.v1.PlanRequest
-	(*PlanResponse)(nil),            // 3: agentlauncher.adapter.v1.PlanResponse
-	(*Plan)(nil),                    // 4: agentlauncher.adapter.v1.Plan
-	(*TestEnvironmentRequest)(nil),  // 5: agentlauncher.adapter.v1.TestEnvironmentRequest
-	(*TestEnvironmentResponse)(nil), // 6: agentlauncher.adapter.v1.TestEnvironmentResponse
-	(*Check)(nil),                   // 7: agentlauncher.adapter.v1.Check
-	(*Problem)(nil),                 // 8: agentlauncher.adapter.v1.Problem
-	nil,                             // 9: agentlauncher.adapter.v1.PlanRequest.EnvEntry
-	nil,                             // 10: agentlauncher.adapter.v1.Plan.EnvEntry
-	nil,                             // 11: agentlauncher.adapter.v1.TestEnvironmentRequest.EnvEntry
+	(*Session)(nil),                 // 3: agentlauncher.adapter.v1.Session
+	(*PlanResponse)(nil),            // 4: agentlauncher.adapter.v1.PlanResponse
+	(*Plan)(nil),                    // 5: agentlauncher.adapter.v1.Plan
+	(*Needs)(nil),                   // 6: agentlauncher.adapter.v1.Needs
+	(*ObserveRequest)(nil),          // 7: agentlauncher.adapter.v1.ObserveRequest
+	(*ObserveStart)(nil),            // 8: agentlauncher.adapter.v1.ObserveStart
+	(*Output)(nil),                  // 9: agentlauncher.adapter.v1.Output
+	(*Exit)(nil),                    // 10: agentlauncher.adapter.v1.Exit
+	(*ObserveResponse)(nil),         // 11: agentlauncher.adapter.v1.ObserveResponse
+	(*Progress)(nil),                // 12: agentlauncher.adapter.v1.Progress
+	(*Outcome)(nil),                 // 13: agentlauncher.adapter.v1.Outcome
+	(*Usage)(nil),                   // 14: agentlauncher.adapter.v1.Usage
+	(*TestEnvironmentRequest)(nil),  // 15: agentlauncher.adapter.v1.TestEnvironmentRequest
+	(*TestEnvironmentResponse)(nil), // 16: agentlauncher.adapter.v1.TestEnvironmentResponse
+	(*Check)(nil),                   // 17: agentlauncher.adapter.v1.Check
+	(*Problem)(nil),                 // 18: agentlauncher.adapter.v1.Problem
+	nil,                             // 19: agentlauncher.adapter.v1.PlanRequest.EnvEntry
+	nil,                             // 20: agentlauncher.adapter.v1.Plan.EnvEntry
+	nil,                             // 21: agentlauncher.adapter.v1.TestEnvironmentRequest.EnvEntry
 }
 var file_plugins_adapter_adapterpb_adapter_proto_depIdxs = []int32{
-	8,  // 0: agentlauncher.adapter.v1.DescribeResponse.problems:type_name -> agentlauncher.adapter.v1.Problem
-	9,  // 1: agentlauncher.adapter.v1.PlanRequest.env:type_name -> agentlauncher.adapter.v1.PlanRequest.EnvEntry
-	4,  // 2: agentlauncher.adapter.v1.PlanResponse.plan:type_name -> agentlauncher.adapter.v1.Plan
-	8,  // 3: agentlauncher.adapter.v1.PlanResponse.problems:type_name -> agentlauncher.adapter.v1.Problem
-	10, // 4: agentlauncher.adapter.v1.Plan.env:type_name -> agentlauncher.adapter.v1.Plan.EnvEntry
-	11, // 5: agentlauncher.adapter.v1.TestEnvironmentRequest.env:type_name -> agentlauncher.adapter.v1.TestEnvironmentRequest.EnvEntry
-	7,  // 6: agentlauncher.adapter.v1.TestEnvironmentResponse.checks:type_name -> agentlauncher.adapter.v1.Check
-	0,  // 7: agentlauncher.adapter.v1.Adapter.Describe:input_type -> agentlauncher.adapter.v1.DescribeRequest
-	2,  // 8: agentlauncher.adapter.v1.Adapter.Plan:input_type -> agentlauncher.adapter.v1.PlanRequest
-	5,  // 9: agentlauncher.adapter.v1.Adapter.TestEnvironment:input_type -> agentlauncher.adapter.v1.TestEnvironmentRequest
-	1,  // 10: agentlauncher.adapter.v1.Adapter.Describe:output_type -> agentlauncher.adapter.v1.DescribeResponse
-	3,  // 11: agentlauncher.adapter.v1.Adapter.Plan:output_type -> agentlauncher.adapter.v1.PlanResponse
-	6,  // 12: agentlauncher.adapter.v1.Adapter.TestEnvironment:output_type -> agentlauncher.adapter.v1.TestEnvironmentResponse
-	10, // [10:13] is the sub-list for method output_type
-	7,  // [7:10] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	18, // 0: agentlauncher.adapter.v1.DescribeResponse.problems:type_name -> agentlauncher.adapter.v1.Problem
+	19, // 1: agentlauncher.adapter.v1.PlanRequest.env:type_name -> agentlauncher.adapter.v1.PlanRequest.EnvEntry
+	3,  // 2: agentlauncher.adapter.v1.PlanRequest.session:type_name -> agentlauncher.adapter.v1.Session
+	5,  // 3: agentlauncher.adapter.v1.PlanResponse.plan:type_name -> agentlauncher.adapter.v1.Plan
+	18, // 4: agentlauncher.adapter.v1.PlanResponse.problems:type_name -> agentlauncher.adapter.v1.Problem
+	20, // 5: agentlauncher.adapter.v1.Plan.env:type_name -> agentlauncher.adapter.v1.Plan.EnvEntry
+	6,  // 6: agentlauncher.adapter.v1.Plan.needs:type_name -> agentlauncher.adapter.v1.Needs
+	8,  // 7: agentlauncher.adapter.v1.ObserveRequest.start:type_name -> agentlauncher.adapter.v1.ObserveStart
+	9,  // 8: agentlauncher.adapter.v1.ObserveRequest.output:type_name -> agentlauncher.adapter.v1.Output
+	10, // 9: agentlauncher.adapter.v1.ObserveRequest.exit:type_name -> agentlauncher.adapter.v1.Exit
+	3,  // 10: agentlauncher.adapter.v1.ObserveStart.session:type_name -> agentlauncher.adapter.v1.Session
+	12, // 11: agentlauncher.adapter.v1.ObserveResponse.progress:type_name -> agentlauncher.adapter.v1.Progress
+	13, // 12: agentlauncher.adapter.v1.ObserveResponse.outcome:type_name -> agentlauncher.adapter.v1.Outcome
+	3,  // 13: agentlauncher.adapter.v1.Outcome.session:type_name -> agentlauncher.adapter.v1.Session
+	14, // 14: agentlauncher.adapter.v1.Outcome.usage:type_name -> agentlauncher.adapter.v1.Usage
+	21, // 15: agentlauncher.adapter.v1.TestEnvironmentRequest.env:type_name -> agentlauncher.adapter.v1.TestEnvironmentRequest.EnvEntry
+	17, // 16: agentlauncher.adapter.v1.TestEnvironmentResponse.checks:type_name -> agentlauncher.adapter.v1.Check
+	0,  // 17: agentlauncher.adapter.v1.Adapter.Describe:input_type -> agentlauncher.adapter.v1.DescribeRequest
+	2,  // 18: agentlauncher.adapter.v1.Adapter.Plan:input_type -> agentlauncher.adapter.v1.PlanRequest
+	15, // 19: agentlauncher.adapter.v1.Adapter.TestEnvironment:input_type -> agentlauncher.adapter.v1.TestEnvironmentRequest
+	7,  // 20: agentlauncher.adapter.v1.Adapter.Observe:input_type -> agentlauncher.adapter.v1.ObserveRequest
+	1,  // 21: agentlauncher.adapter.v1.Adapter.Describe:output_type -> agentlauncher.adapter.v1.DescribeResponse
+	4,  // 22: agentlauncher.adapter.v1.Adapter.Plan:output_type -> agentlauncher.adapter.v1.PlanResponse
+	16, // 23: agentlauncher.adapter.v1.Adapter.TestEnvironment:output_type -> agentlauncher.adapter.v1.TestEnvironmentResponse
+	11, // 24: agentlauncher.adapter.v1.Adapter.Observe:output_type -> agentlauncher.adapter.v1.ObserveResponse
+	21, // [21:25] is the sub-list for method output_type
+	17, // [17:21] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_plugins_adapter_adapterpb_adapter_proto_init() }
@@ -765,13 +1617,22 @@ func file_plugins_adapter_adapterpb_adapter_proto_init() {
 	if File_plugins_adapter_adapterpb_adapter_proto != nil {
 		return
 	}
+	file_plugins_adapter_adapterpb_adapter_proto_msgTypes[7].OneofWrappers = []any{
+		(*ObserveRequest_Start)(nil),
+		(*ObserveRequest_Output)(nil),
+		(*ObserveRequest_Exit)(nil),
+	}
+	file_plugins_adapter_adapterpb_adapter_proto_msgTypes[11].OneofWrappers = []any{
+		(*ObserveResponse_Progress)(nil),
+		(*ObserveResponse_Outcome)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_plugins_adapter_adapterpb_adapter_proto_rawDesc), len(file_plugins_adapter_adapterpb_adapter_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

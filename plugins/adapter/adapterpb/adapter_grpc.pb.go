@@ -31,6 +31,7 @@ const (
 	Adapter_Describe_FullMethodName        = "/agentlauncher.adapter.v1.Adapter/Describe"
 	Adapter_Plan_FullMethodName            = "/agentlauncher.adapter.v1.Adapter/Plan"
 	Adapter_TestEnvironment_FullMethodName = "/agentlauncher.adapter.v1.Adapter/TestEnvironment"
+	Adapter_Observe_FullMethodName         = "/agentlauncher.adapter.v1.Adapter/Observe"
 )
 
 // AdapterClient is the client API for Adapter service.
@@ -47,6 +48,13 @@ type AdapterClient interface {
 	// needs. Operators call it, heartbeats do not. A plugin may leave it out, and
 	// then does not list it in DescribeResponse.can.
 	TestEnvironment(ctx context.Context, in *TestEnvironmentRequest, opts ...grpc.CallOption) (*TestEnvironmentResponse, error)
+	// Observe reads the output of one run as it appears, and says what it means.
+	// The first request is start, then comes output, the last is exit. The
+	// answers are any number of progress and at the end one outcome, after which
+	// the plugin ends the stream. Every value that the launcher knows as a secret
+	// is masked in the output, as [redacted:NAME]. A plugin may leave it out, and
+	// then does not list it in DescribeResponse.can.
+	Observe(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ObserveRequest, ObserveResponse], error)
 }
 
 type adapterClient struct {
@@ -87,6 +95,19 @@ func (c *adapterClient) TestEnvironment(ctx context.Context, in *TestEnvironment
 	return out, nil
 }
 
+func (c *adapterClient) Observe(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ObserveRequest, ObserveResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Adapter_ServiceDesc.Streams[0], Adapter_Observe_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ObserveRequest, ObserveResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Adapter_ObserveClient = grpc.BidiStreamingClient[ObserveRequest, ObserveResponse]
+
 // AdapterServer is the server API for Adapter service.
 // All implementations must embed UnimplementedAdapterServer
 // for forward compatibility.
@@ -101,6 +122,13 @@ type AdapterServer interface {
 	// needs. Operators call it, heartbeats do not. A plugin may leave it out, and
 	// then does not list it in DescribeResponse.can.
 	TestEnvironment(context.Context, *TestEnvironmentRequest) (*TestEnvironmentResponse, error)
+	// Observe reads the output of one run as it appears, and says what it means.
+	// The first request is start, then comes output, the last is exit. The
+	// answers are any number of progress and at the end one outcome, after which
+	// the plugin ends the stream. Every value that the launcher knows as a secret
+	// is masked in the output, as [redacted:NAME]. A plugin may leave it out, and
+	// then does not list it in DescribeResponse.can.
+	Observe(grpc.BidiStreamingServer[ObserveRequest, ObserveResponse]) error
 	mustEmbedUnimplementedAdapterServer()
 }
 
@@ -119,6 +147,9 @@ func (UnimplementedAdapterServer) Plan(context.Context, *PlanRequest) (*PlanResp
 }
 func (UnimplementedAdapterServer) TestEnvironment(context.Context, *TestEnvironmentRequest) (*TestEnvironmentResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method TestEnvironment not implemented")
+}
+func (UnimplementedAdapterServer) Observe(grpc.BidiStreamingServer[ObserveRequest, ObserveResponse]) error {
+	return status.Error(codes.Unimplemented, "method Observe not implemented")
 }
 func (UnimplementedAdapterServer) mustEmbedUnimplementedAdapterServer() {}
 func (UnimplementedAdapterServer) testEmbeddedByValue()                 {}
@@ -195,6 +226,13 @@ func _Adapter_TestEnvironment_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Adapter_Observe_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(AdapterServer).Observe(&grpc.GenericServerStream[ObserveRequest, ObserveResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Adapter_ObserveServer = grpc.BidiStreamingServer[ObserveRequest, ObserveResponse]
+
 // Adapter_ServiceDesc is the grpc.ServiceDesc for Adapter service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -215,6 +253,13 @@ var Adapter_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _Adapter_TestEnvironment_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "Observe",
+			Handler:       _Adapter_Observe_Handler,
+			ServerStreams: true,
+			ClientStreams: true,
+		},
+	},
 	Metadata: "plugins/adapter/adapterpb/adapter.proto",
 }
