@@ -54,9 +54,16 @@ func (s *server) Plan(ctx context.Context, r *adapterpb.PlanRequest) (*adapterpb
 	}
 	return &adapterpb.PlanResponse{Plan: &adapterpb.Plan{
 		Argv: p.Argv, Dir: p.Dir, Env: p.Env, Stdin: p.Stdin, Carry: p.Carry,
-		Needs:     &adapterpb.Needs{Read: p.Needs.Read, Write: p.Needs.Write, Exec: p.Needs.Exec, Network: p.Needs.Network},
+		Needs:     needsTo(p.Needs),
 		TimeoutMs: uint64(max(p.Timeout, 0) / time.Millisecond),
 	}}, nil
+}
+
+func needsTo(n Needs) *adapterpb.Needs {
+	if len(n.Read)+len(n.Write)+len(n.Exec) == 0 && !n.Network {
+		return nil
+	}
+	return &adapterpb.Needs{Read: n.Read, Write: n.Write, Exec: n.Exec, Network: n.Network}
 }
 
 func sessionFrom(s *adapterpb.Session) *Session {
