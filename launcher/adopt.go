@@ -57,7 +57,7 @@ func (d *Daemon) adoptRun(ctx context.Context, rec runs.Record, proc *sandbox.Pr
 	}
 	log := d.log.With(zap.String("agent", rec.Agent), zap.String("run", rec.RunID), zap.Int("pid", rec.PID))
 	if proc == nil {
-		finish(run, sandbox.Exit{}, runs.Lost, "its keeper is gone, and it with it")
+		finish(run, sandbox.Exit{}, runs.Lost, "its keeper is gone, and it with it", nothing)
 		log.Warn("run lost: its keeper is gone")
 		return errors.Join(run.Close(), lock.Close())
 	}
@@ -79,15 +79,18 @@ func (d *Daemon) adoptRun(ctx context.Context, rec runs.Record, proc *sandbox.Pr
 // seeOut stays with an adopted run to its end.
 func (d *Daemon) seeOut(ctx context.Context, run *runs.Run, proc *sandbox.Process, log *zap.Logger) {
 	grace := time.Duration(run.Record().GraceSec * float64(time.Second))
+	watched := d.observe(run)
 	exit, reason, err := supervise(ctx, proc, grace, func() {})
 	if errors.Is(err, errLeaving) {
+		watched.abandon()
 		return
 	}
 	state := runs.Ended
 	if !exit.Began {
 		state, reason = runs.Failed, "the earlier launcher ended before the agent started"
 	}
-	finish(run, exit, state, reason)
+	outcome := watched.finish(ctx, &exit, reason)
+	finish(run, exit, state, reason, func(r *runs.Record) { d.conclude(r, outcome) })
 	proc.Forget()
 	log.Info("adopted run ended", zap.Stringer("exit", exit), zap.String("reason", reason))
 }

@@ -40,7 +40,7 @@ type agent struct {
 	idle      chan struct{}           // closed at the end of the heartbeat in progress
 	coalesced int64
 	late      []*adoption           // runs of an earlier daemon that came when the loop ran already
-	waiters   []chan *control.Woken // one for each wake that the next heartbeat answers
+	waiters   []waiter    // the wakes that no heartbeat answers yet, of the oldest task first
 }
 
 var (
@@ -48,6 +48,12 @@ var (
 	errSuperseded = errors.New("the configuration changed")
 	errRetired    = errors.New("the adapter file is gone")
 )
+
+// waiter is one wake.
+type waiter struct {
+	control.Wake
+	done chan *control.Woken
+}
 
 // look pokes the loop to read its state again, without a heartbeat.
 const look Trigger = ""
@@ -188,7 +194,7 @@ func (a *agent) outdated(p *pass, err error) bool {
 
 // again puts a heartbeat back that started nothing: who woke the agent still
 // waits for it.
-func (a *agent) again(trigger Trigger, waiters []chan *control.Woken) {
+func (a *agent) again(trigger Trigger, waiters []waiter) {
 	a.mu.Lock()
 	a.waiters = append(waiters, a.waiters...)
 	if a.held { // stopped just after it was superseded
@@ -200,7 +206,7 @@ func (a *agent) again(trigger Trigger, waiters []chan *control.Woken) {
 }
 
 // begin takes what the heartbeat needs, or returns nil if it is not due.
-func (a *agent) begin(trigger Trigger, cancel context.CancelCauseFunc) (*pass, []chan *control.Woken) {
+func (a *agent) begin(trigger Trigger, cancel context.CancelCauseFunc) (*pass, []waiter) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	// A wake must not be lost behind a weaker trigger that was pending: those
@@ -213,16 +219,31 @@ func (a *agent) begin(trigger Trigger, cancel context.CancelCauseFunc) (*pass, [
 	}
 	a.cancel, a.idle = cancel, make(chan struct{})
 	a.next = time.Now().Add(a.jittered())
-	waiters := a.waiters
-	a.waiters = nil
+	about, waiters := a.nextTask()
 	return &pass{
 		world: a.d.world.Load(), keeper: a.d.keeper, store: a.d.store, agent: a.cfg, trigger: trigger,
+		task: about.Task, wake: about.Context, daemon: a.d,
 		state: a.setState,
 		begun: func(r *runs.Run) { a.mu.Lock(); a.run = r; a.mu.Unlock() },
 	}, waiters
 }
 
-func (a *agent) end(hb *control.Heartbeat, rec *runs.Record, err error, waiters []chan *control.Woken) {
+// nextTask takes the wakes of the oldest task: one heartbeat is about one. What
+// was said last holds. The caller holds mu.
+func (a *agent) nextTask() (about control.Wake, taken []waiter) {
+	var rest []waiter
+	for _, w := range a.waiters {
+		if len(taken) > 0 && w.Task != taken[0].Task {
+			rest = append(rest, w)
+			continue
+		}
+		about, taken = w.Wake, append(taken, w)
+	}
+	a.waiters = rest
+	return about, taken
+}
+
+func (a *agent) end(hb *control.Heartbeat, rec *runs.Record, err error, waiters []waiter) {
 	if rec != nil {
 		hb.RunID = rec.RunID
 	}
@@ -235,11 +256,22 @@ func (a *agent) end(hb *control.Heartbeat, rec *runs.Record, err error, waiters 
 	if a.next.Before(time.Now()) { // a run longer than its interval: missed beats are not replayed
 		a.next = time.Now().Add(a.jittered())
 	}
+	more := len(a.waiters) > 0
 	a.mu.Unlock()
 	a.report(hb, rec, err)
 	for _, w := range waiters {
-		w <- &control.Woken{Agent: a.name, Heartbeat: hb, Run: rec}
+		w.done <- &control.Woken{Agent: a.name, Heartbeat: hb, Run: shown(rec)}
 	}
+	if more { // woken for another task
+		a.trigger(TriggerWake)
+	}
+}
+
+func shown(rec *runs.Record) *runs.Record {
+	if rec == nil {
+		return nil
+	}
+	return rec.Shown()
 }
 
 // rest is the end of a heartbeat or an adopted run. The caller holds mu.

@@ -56,8 +56,9 @@ func (a *agent) retire() {
 	a.trigger(look)
 }
 
-// wake lets a held agent go and starts a heartbeat.
-func (a *agent) wake() (<-chan *control.Woken, error) {
+// wake lets a held agent go and starts a heartbeat. Wakes of one task that wait
+// for it are one; each task has its own.
+func (a *agent) wake(about control.Wake) (<-chan *control.Woken, error) {
 	done := make(chan *control.Woken, 1)
 	a.mu.Lock()
 	if a.ended {
@@ -69,7 +70,7 @@ func (a *agent) wake() (<-chan *control.Woken, error) {
 		return nil, err
 	}
 	a.held = false
-	a.waiters = append(a.waiters, done)
+	a.waiters = append(a.waiters, waiter{about, done})
 	a.mu.Unlock()
 	a.trigger(TriggerWake)
 	return done, nil
@@ -98,7 +99,7 @@ func (a *agent) hold() (<-chan struct{}, error) {
 func (a *agent) giveUp(why error) {
 	hb := &control.Heartbeat{At: time.Now(), Trigger: string(TriggerWake), Error: why.Error()}
 	for _, w := range a.waiters {
-		w <- &control.Woken{Agent: a.name, Heartbeat: hb}
+		w.done <- &control.Woken{Agent: a.name, Heartbeat: hb}
 	}
 	a.waiters = nil
 }

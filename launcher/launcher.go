@@ -26,6 +26,7 @@ import (
 	"github.com/agent-launcher/agent-launcher/launcher/config"
 	"github.com/agent-launcher/agent-launcher/launcher/control"
 	"github.com/agent-launcher/agent-launcher/launcher/runs"
+	"github.com/agent-launcher/agent-launcher/launcher/sessions"
 	"github.com/agent-launcher/agent-launcher/sandbox"
 )
 
@@ -36,6 +37,7 @@ type Daemon struct {
 	startedAt time.Time
 	path      string // of the config file
 	store     *runs.Store
+	sessions  *sessions.Store
 	agents    *set
 	watcher   *watcher // of adapter files
 	programs  *watcher // of plugins
@@ -91,7 +93,11 @@ func newDaemon(cfg *config.Config, version string, log *zap.Logger) (*Daemon, er
 	if err != nil {
 		return nil, err
 	}
-	d := &Daemon{log: log, version: version, startedAt: time.Now(), loadedAt: time.Now(), path: cfg.Path, store: store}
+	kept, err := sessions.Open(filepath.Join(cfg.StateDir, "sessions"))
+	if err != nil {
+		return nil, err
+	}
+	d := &Daemon{log: log, version: version, startedAt: time.Now(), loadedAt: time.Now(), path: cfg.Path, store: store, sessions: kept}
 	d.agents = newSet(d)
 	if d.keeper, err = newKeeperLink(cfg, log); err != nil {
 		return nil, err

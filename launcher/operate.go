@@ -10,13 +10,13 @@ import (
 )
 
 // Wake starts a heartbeat of the agent, see control.Daemon.
-func (d *Daemon) Wake(ctx context.Context, name string, wait bool) (*control.Woken, error) {
+func (d *Daemon) Wake(ctx context.Context, name string, about control.Wake, wait bool) (*control.Woken, error) {
 	a := d.agents.get(name)
 	if a == nil {
 		return nil, fmt.Errorf("%w: %s", control.ErrNoAgent, name)
 	}
-	d.log.Info("woken by an operator", zap.String("agent", name))
-	done, err := a.wake()
+	d.log.Info("woken by an operator", zap.String("agent", name), zap.String("task", about.Task))
+	done, err := a.wake(about)
 	if err != nil {
 		return nil, err
 	}

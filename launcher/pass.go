@@ -2,17 +2,21 @@ package launcher
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
+	"go.uber.org/zap"
 
 	"github.com/agent-launcher/agent-launcher/fetch"
 	"github.com/agent-launcher/agent-launcher/launcher/config"
 	"github.com/agent-launcher/agent-launcher/launcher/control"
 	"github.com/agent-launcher/agent-launcher/launcher/runs"
+	"github.com/agent-launcher/agent-launcher/launcher/sessions"
 	"github.com/agent-launcher/agent-launcher/plugins/adapter"
 	"github.com/agent-launcher/agent-launcher/protocol"
 	"github.com/agent-launcher/agent-launcher/sandbox"
@@ -37,9 +41,12 @@ type pass struct {
 	store   *runs.Store
 	agent   *config.Agent
 	trigger Trigger
+	task    string          // what it is about; empty: nothing in particular
+	wake    json.RawMessage // what whoever woke the agent said beside
 	state   func(string)    // told each control.State*
 	begun   func(*runs.Run) // told when the record is on disk
 	output  *os.File        // takes the agent's output in place of a log; nil: the log
+	daemon  *Daemon         // observes the run and keeps its session; nil: exec, which has no log
 
 	patience time.Duration // with the control plane; 0: until ctx ends
 }
@@ -63,7 +70,8 @@ func (p *pass) do(ctx context.Context) (*runs.Record, error) {
 		return nil, fmt.Errorf("cannot make a run id: %w", err)
 	}
 	p.state(control.StatePlanning)
-	spec, policy, err := p.plan(ctx, runID.String(), keeper.Host())
+	session := p.session()
+	plan, err := p.plan(ctx, runID.String(), keeper.Host(), session)
 	if err != nil {
 		return nil, err
 	}
@@ -72,11 +80,28 @@ func (p *pass) do(ctx context.Context) (*runs.Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	run, proc, err := p.start(keeper, spec, bundle, policy)
+	if session != nil && !slices.Equal(session.Refs, runs.Refs(bundle)) { // it knows of other secrets: afresh
+		if plan, err = p.plan(ctx, runID.String(), keeper.Host(), nil); err != nil {
+			return nil, err
+		}
+	}
+	run, proc, err := p.start(keeper, plan, bundle)
 	if err != nil {
 		return nil, err
 	}
 	return p.adopt(ctx, run, proc)
+}
+
+// session is the one that the task's last run left; nil: start afresh.
+func (p *pass) session() *sessions.Session {
+	if p.daemon == nil {
+		return nil
+	}
+	s, err := p.daemon.sessions.Get(p.agent.ID, p.agent.AdapterType, p.task)
+	if err != nil {
+		p.daemon.log.Warn("starting afresh: the last session is lost", zap.String("agent", p.agent.Name), zap.Error(err))
+	}
+	return s
 }
 
 func (p *pass) resolve(ctx context.Context) (*protocol.Bundle, error) {
@@ -88,34 +113,56 @@ func (p *pass) resolve(ctx context.Context) (*protocol.Bundle, error) {
 	return p.world.source.Resolve(ctx, fetch.Agent{ID: p.agent.ID, CompanyID: p.agent.CompanyID, Bindings: p.agent.Bindings})
 }
 
+// planned is what to run, and what its adapter wants to know again.
+type planned struct {
+	spec    *sandbox.LaunchSpec
+	policy  *sandbox.Policy
+	session *runs.Session // that the adapter was given
+	carry   []byte
+}
+
 // plan asks the adapter what to run and adds what every agent gets.
-func (p *pass) plan(ctx context.Context, runID string, host sandbox.Host) (*sandbox.LaunchSpec, *sandbox.Policy, error) {
-	a := p.agent
+func (p *pass) plan(ctx context.Context, runID string, host sandbox.Host, session *sessions.Session) (*planned, error) {
+	a, out := p.agent, &planned{}
+	if session != nil {
+		out.session = &session.Session
+	}
 	user, err := runAs(p.world.cfg, a, host)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	plan, err := p.world.plugins.Plan(ctx, a.AdapterType, adapter.PlanRequest{
 		AgentID: a.ID, AgentName: a.Name, CompanyID: a.CompanyID, RunID: runID, Trigger: string(p.trigger),
 		Config: a.AdapterConfig, Env: a.Plain, SecretNames: secretNames(a.Bindings),
+		Task: p.task, Wake: p.wake, Session: resumed(out.session),
 	})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	base, err := makeBase(p.world.cfg.StateDir, a.Name)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	dirs := dirsOf(p.world.cfg.StateDir, a.Name, runID)
 	env := basicEnv(p.world.cfg, a, user, dirs, runID)
 	maps.Copy(env, plan.Env) // the agent's own plain variables are among them
 	policy := a.Sandbox
 	policy.User = user
-	return &sandbox.LaunchSpec{
+	out.policy, out.carry = &policy, plan.Carry
+	out.spec = &sandbox.LaunchSpec{
 		Agent: a.Name, Run: runID, Argv: plan.Argv, Dir: plan.Dir, Env: env, Stdin: plan.Stdin,
-		Timeout: a.Timeout, Grace: a.Grace,
+		Timeout: sooner(a.Timeout, plan.Timeout), Grace: a.Grace,
 		Places: sandbox.Places{Dir: plan.Dir, Home: dirs.home, Tmp: dirs.tmp, Base: base, Private: private(p.world.cfg)},
-	}, &policy, nil
+	}
+	return out, unmet(a, plan, out, host)
+}
+
+// sooner is the shorter of two timeouts, where 0 is none.
+func sooner(a, b time.Duration) time.Duration {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
 }
 
 // private are the launcher's own files, which no agent's policy may open.
@@ -125,7 +172,8 @@ func private(cfg *config.Config) []string {
 
 // start makes the log, has the keeper fork the stage, and puts the run on
 // record: only then may the stage go on. Whatever fails leaves nothing behind.
-func (p *pass) start(k *sandbox.Keeper, spec *sandbox.LaunchSpec, bundle *protocol.Bundle, policy *sandbox.Policy) (*runs.Run, *sandbox.Process, error) {
+func (p *pass) start(k *sandbox.Keeper, plan *planned, bundle *protocol.Bundle) (*runs.Run, *sandbox.Process, error) {
+	spec := plan.spec
 	if spec.Log = p.output; spec.Log == nil {
 		log, err := p.store.CreateLog(p.agent.Name, spec.Run)
 		if err != nil {
@@ -134,12 +182,12 @@ func (p *pass) start(k *sandbox.Keeper, spec *sandbox.LaunchSpec, bundle *protoc
 		defer log.Close()
 		spec.Log, spec.MaxLog = log, runs.MaxLog
 	}
-	proc, err := k.Start(*spec, bundle, *policy)
+	proc, err := k.Start(*spec, bundle, *plan.policy)
 	if err != nil {
 		p.store.RemoveLog(p.agent.Name, spec.Run)
 		return nil, nil, err
 	}
-	run, err := p.store.Begin(p.record(proc, bundle, policy))
+	run, err := p.store.Begin(p.record(proc, bundle, plan))
 	if err != nil {
 		proc.Cancel()
 		p.store.RemoveLog(p.agent.Name, spec.Run)
@@ -154,34 +202,46 @@ func (p *pass) adopt(ctx context.Context, run *runs.Run, proc *sandbox.Process) 
 	p.begun(run)
 	memory, err := proc.Release()
 	if err != nil {
-		return finish(run, sandbox.Exit{}, runs.Failed, err.Error()), err
+		return finish(run, sandbox.Exit{}, runs.Failed, err.Error(), nothing), err
 	}
 	p.state(control.StateRunning)
 	unwritten := run.Update(func(r *runs.Record) { r.State, r.Memory = runs.Running, memory })
+	watched := p.observe(run)
 	exit, reason, err := supervise(ctx, proc, p.agent.Grace, func() { p.state(control.StateStopping) })
 	if err != nil {
+		watched.abandon()
 		return nil, err
 	}
 	if unwritten != nil && reason == "" {
 		reason = unwritten.Error()
 	}
-	rec := finish(run, exit, runs.Ended, reason)
+	outcome := watched.finish(ctx, &exit, reason)
+	rec := finish(run, exit, runs.Ended, reason, func(r *runs.Record) { p.daemon.conclude(r, outcome) })
 	proc.Forget()
 	return rec, nil
 }
 
-func (p *pass) record(proc *sandbox.Process, bundle *protocol.Bundle, policy *sandbox.Policy) runs.Record {
+// observe is nil for exec, whose output is not in a log.
+func (p *pass) observe(run *runs.Run) *observation {
+	if p.daemon == nil {
+		return nil
+	}
+	return p.daemon.observe(run)
+}
+
+func (p *pass) record(proc *sandbox.Process, bundle *protocol.Bundle, plan *planned) runs.Record {
 	now := time.Now()
 	rec := runs.Record{
 		RunID: proc.Run, Agent: p.agent.Name, AgentID: p.agent.ID, CompanyID: p.agent.CompanyID,
 		Trigger: string(p.trigger), State: runs.Starting, Refs: runs.Refs(bundle), BundleID: bundle.Meta.BundleID,
 		PID: proc.PID, Sandbox: proc.Level, StartedAt: now, GraceSec: p.agent.Grace.Seconds(),
+		AdapterType: p.agent.AdapterType, Task: p.task, Resumed: plan.session, Carry: plan.carry,
 	}
-	if policy.User != nil {
-		rec.User = policy.User.Name
+	if plan.policy.User != nil {
+		rec.User = plan.policy.User.Name
 	}
-	if p.agent.Timeout > 0 {
-		deadline := now.Add(p.agent.Timeout)
+	if plan.spec.Timeout > 0 {
+		deadline := now.Add(plan.spec.Timeout)
 		rec.Deadline = &deadline
 	}
 	return rec

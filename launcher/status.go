@@ -91,12 +91,12 @@ func (a *agent) status() control.Agent {
 	defer a.mu.Unlock()
 	s := control.Agent{
 		Name: a.name, ID: a.cfg.ID, CompanyID: a.cfg.CompanyID, AdapterType: a.cfg.AdapterType, User: a.cfg.User,
-		State: a.shownState(), Sandbox: string(a.cfg.Sandbox.Profile), LastHeartbeat: a.lastBeat, LastRun: a.lastRun,
+		State: a.shownState(), Sandbox: string(a.cfg.Sandbox.Profile), LastHeartbeat: a.lastBeat, LastRun: shown(a.lastRun),
 		Coalesced: a.coalesced, ConfigError: a.configErr, WaitsFor: a.waitsFor,
 	}
 	if a.run != nil {
 		rec := a.run.Record()
-		s.Run = &rec
+		s.Run = rec.Shown()
 	}
 	if !a.held && a.cfg.Heartbeat.Enabled && !a.retiring {
 		next := a.next

@@ -67,12 +67,15 @@ func reason(exit *sandbox.Exit, cause error, grace time.Duration) string {
 	return why
 }
 
+// nothing is what is concluded from a run that nobody observed.
+func nothing(*runs.Record) {}
+
 // finish completes the record. The record cannot be kept in memory only to be
 // lost: an error of the disk becomes part of what the caller sees.
-func finish(run *runs.Run, exit sandbox.Exit, state runs.State, reason string) *runs.Record {
+func finish(run *runs.Run, exit sandbox.Exit, state runs.State, reason string, conclude func(*runs.Record)) *runs.Record {
 	now := time.Now()
 	err := run.Update(func(r *runs.Record) {
-		r.State, r.EndedAt, r.Reason = state, &now, reason
+		r.State, r.EndedAt, r.Reason, r.Progress = state, &now, reason, ""
 		r.LogBytes, r.LogLost = exit.LogBytes, exit.LogLost
 		if exit.Known && exit.Signal == 0 {
 			r.ExitCode = &exit.Code
@@ -80,6 +83,7 @@ func finish(run *runs.Run, exit sandbox.Exit, state runs.State, reason string) *
 		if exit.Signal != 0 {
 			r.Signal, r.SignalNo = signalName(exit.Signal), int(exit.Signal)
 		}
+		conclude(r)
 	})
 	rec := run.Record()
 	if err != nil {

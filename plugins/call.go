@@ -39,7 +39,7 @@ func describe(ctx context.Context, name string, inst *instance) (*adapter.Descri
 func (h *Host) Plan(ctx context.Context, adapterType string, r adapter.PlanRequest) (*adapter.Plan, error) {
 	request := &adapterpb.PlanRequest{
 		AgentId: r.AgentID, AgentName: r.AgentName, CompanyId: r.CompanyID, RunId: r.RunID, Trigger: r.Trigger,
-		Config: r.Config, Env: r.Env, SecretNames: r.SecretNames,
+		Config: r.Config, Env: r.Env, SecretNames: r.SecretNames, Task: r.Task, Wake: r.Wake, Session: sessionTo(r.Session),
 	}
 	if err := fits(adapterType, request); err != nil {
 		return nil, err

@@ -8,11 +8,15 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/agent-launcher/agent-launcher/plugins/adapter"
 	"github.com/agent-launcher/agent-launcher/plugins/adapter/adapterpb"
 	"github.com/agent-launcher/agent-launcher/protocol"
 )
+
+// maxTimeout bounds a plan's deadline, in milliseconds.
+const maxTimeout = 366 * 24 * 3600 * 1000
 
 // maxProblems bounds how many problems of one answer are reported.
 const maxProblems = 20
@@ -71,8 +75,10 @@ func readDescription(plugin string, reply *adapterpb.DescribeResponse) (*adapter
 		return nil, err
 	}
 	d := &adapter.Description{Type: plugin, Version: clean(reply.GetVersion(), maxTypeLen), Schema: reply.GetSchema()}
-	if slices.Contains(reply.GetCan(), adapter.CanTestEnvironment) { // others are of a later version
-		d.Can = append(d.Can, adapter.CanTestEnvironment)
+	for _, word := range []string{adapter.CanTestEnvironment, adapter.CanObserve} { // others are of a later version
+		if slices.Contains(reply.GetCan(), word) {
+			d.Can = append(d.Can, word)
+		}
 	}
 	return d, nil
 }
@@ -95,10 +101,20 @@ func readPlan(plugin string, request *adapter.PlanRequest, reply *adapterpb.Plan
 	r.argv(p.GetArgv())
 	r.dir(p.GetDir())
 	r.env(p.GetEnv(), request)
+	needs := r.needs(p.GetNeeds())
+	if n := len(p.GetCarry()); n > adapter.MaxState {
+		r.rule("carry", "takes %d bytes, limit %d", n, adapter.MaxState)
+	}
+	if p.GetTimeoutMs() > maxTimeout {
+		r.rule("timeout_ms", "is more than a year")
+	}
 	if err := r.err(); err != nil {
 		return nil, err
 	}
-	return &adapter.Plan{Argv: p.GetArgv(), Dir: p.GetDir(), Env: p.GetEnv(), Stdin: p.GetStdin()}, nil
+	return &adapter.Plan{
+		Argv: p.GetArgv(), Dir: p.GetDir(), Env: p.GetEnv(), Stdin: p.GetStdin(), Needs: needs,
+		Timeout: time.Duration(p.GetTimeoutMs()) * time.Millisecond, Carry: p.GetCarry(),
+	}, nil
 }
 
 func (r *report) argv(argv []string) {

@@ -40,15 +40,20 @@ func statusCommand() *cobra.Command {
 }
 
 func wakeCommand() *cobra.Command {
-	var socket string
+	var socket, context string
 	var wait bool
+	var about control.Wake
 	cmd := &cobra.Command{
 		Use:   "wake AGENT",
 		Short: "start a heartbeat now; lets a stopped agent go",
-		Long:  "Start a heartbeat of AGENT now, and let it go if it was stopped. With --wait the exit code is the run's.",
-		Args:  arguments(cobra.ExactArgs(1)),
+		Long: "Start a heartbeat of AGENT now, and let it go if it was stopped. With --wait the exit code is the run's.\n" +
+			"An adapter that keeps sessions keeps one per task.",
+		Args: arguments(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			w, err := control.NewClient(socket).Wake(cmd.Context(), args[0], wait)
+			if context != "" {
+				about.Context = json.RawMessage(context)
+			}
+			w, err := control.NewClient(socket).Wake(cmd.Context(), args[0], about, wait)
 			if err != nil || !wait {
 				return err
 			}
@@ -57,6 +62,8 @@ func wakeCommand() *cobra.Command {
 	}
 	socketFlag(cmd, &socket)
 	cmd.Flags().BoolVar(&wait, "wait", false, "wait for the end of the run")
+	cmd.Flags().StringVar(&about.Task, "task", "", "what the run is about")
+	cmd.Flags().StringVar(&context, "context", "", "what the agent's adapter shall know beside, a JSON object")
 	return cmd
 }
 
@@ -67,6 +74,9 @@ func outcome(cmd *cobra.Command, w *control.Woken) error {
 	}
 	r := w.Run
 	fmt.Fprintf(cmd.OutOrStdout(), "run %s of %s: %s\n", r.RunID, w.Agent, ended(r))
+	if r.Outcome != nil && r.Outcome.Summary != "" {
+		fmt.Fprintln(cmd.OutOrStdout(), r.Outcome.Summary)
+	}
 	if code := launcher.ExitCode(r); code != 0 {
 		return exitError{code: code}
 	}

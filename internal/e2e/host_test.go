@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -98,6 +99,8 @@ type agent struct {
 	timeout   int
 	user      string
 	sandbox   map[string]any
+	adapter   string         // its type; empty: process
+	config    map[string]any // more of its adapterConfig
 }
 
 func ref(secret string, version any) map[string]any {
@@ -114,8 +117,12 @@ func (h *host) addAgent(name string, a agent) (id string) {
 	if a.env != nil {
 		config["env"] = a.env
 	}
-	id = h.plane.CreateAgent(h.company, map[string]any{"name": name, "adapterType": "process", "adapterConfig": config, "hostId": h.id})
-	file := map[string]any{"id": id, "companyId": h.company, "name": name, "adapterType": "process", "adapterConfig": config}
+	maps.Copy(config, a.config)
+	if a.adapter == "" {
+		a.adapter = "process"
+	}
+	id = h.plane.CreateAgent(h.company, map[string]any{"name": name, "adapterType": a.adapter, "adapterConfig": config, "hostId": h.id})
+	file := map[string]any{"id": id, "companyId": h.company, "name": name, "adapterType": a.adapter, "adapterConfig": config}
 	if a.heartbeat != nil {
 		file["runtimeConfig"] = map[string]any{"heartbeat": a.heartbeat}
 	}
@@ -257,7 +264,7 @@ func (h *host) wake(name string) *control.Woken {
 	h.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	w, err := control.NewClient(h.socket).Wake(ctx, name, true)
+	w, err := control.NewClient(h.socket).Wake(ctx, name, control.Wake{}, true)
 	must(h.t, err)
 	return w
 }

@@ -43,7 +43,7 @@ func TestKilledExec(t *testing.T) {
 	t.Logf("%+v", h.agentStatus("a").LastRun)
 	first, err := strconv.Atoi(pids()[0])
 	must(t, err)
-	_, err = control.NewClient(h.socket).Wake(context.Background(), "a", false)
+	_, err = control.NewClient(h.socket).Wake(context.Background(), "a", control.Wake{}, false)
 	must(t, err)
 	h.eventually("the agent is woken", func() bool { return len(pids()) == 2 || !lives(first) })
 	if lives(first) && len(pids()) == 2 {
@@ -85,7 +85,7 @@ func TestAgentStopsMasker(t *testing.T) {
 	h.addAgent("evil", agent{command: "sh", args: []string{"-c", "kill -STOP " + strconv.Itoa(m)}, heartbeat: off, sandbox: map[string]any{"profile": "off"}})
 	t.Cleanup(func() { _ = syscall.Kill(m, syscall.SIGKILL) })
 	h.eventually("evil is known", func() bool {
-		_, err := control.NewClient(h.socket).Wake(context.Background(), "evil", false)
+		_, err := control.NewClient(h.socket).Wake(context.Background(), "evil", control.Wake{}, false)
 		return err == nil
 	})
 	h.eventually("the masker is stopped", func() bool {

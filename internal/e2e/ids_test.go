@@ -40,7 +40,7 @@ func (h *host) wakeLater(name string) <-chan *control.Woken {
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		defer cancel()
-		w, err := control.NewClient(h.socket).Wake(ctx, name, true)
+		w, err := control.NewClient(h.socket).Wake(ctx, name, control.Wake{}, true)
 		if err != nil {
 			w = &control.Woken{Heartbeat: &control.Heartbeat{Error: err.Error()}}
 		}

@@ -50,7 +50,7 @@ func (h *host) puppet(t *testing.T, name string, a agent) *puppet {
 func (p *puppet) wake() {
 	p.t.Helper()
 	p.h.eventually(p.name+" is known", func() bool {
-		_, err := control.NewClient(p.h.socket).Wake(context.Background(), p.name, false)
+		_, err := control.NewClient(p.h.socket).Wake(context.Background(), p.name, control.Wake{}, false)
 		return err == nil
 	})
 	run := p.h.waitFor(p.name, control.StateRunning).Run

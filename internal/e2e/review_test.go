@@ -48,7 +48,7 @@ func TestWakeIsNotLost(t *testing.T) {
 	h.start()
 	woken := make(chan *control.Woken, 1)
 	wake := func() {
-		w, err := control.NewClient(h.socket).Wake(context.Background(), "a", true)
+		w, err := control.NewClient(h.socket).Wake(context.Background(), "a", control.Wake{}, true)
 		if err != nil {
 			t.Error(err)
 		}

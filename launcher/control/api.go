@@ -4,6 +4,7 @@
 package control
 
 import (
+	"encoding/json"
 	"time"
 
 	"github.com/agent-launcher/agent-launcher/launcher/runs"
@@ -100,6 +101,18 @@ type Heartbeat struct {
 	RunID   string    `json:"runId,omitempty"` // empty: nothing was started
 	Error   string    `json:"error,omitempty"` // why it was skipped or failed
 }
+
+// Wake is the body of a wake. All of it may be left out.
+type Wake struct {
+	Task    string          `json:"task,omitempty"`    // what the run is about: sessions are kept per task; at most MaxTask bytes
+	Context json.RawMessage `json:"context,omitempty"` // what its adapter shall know beside: one JSON object
+}
+
+// Bounds of a Wake, in bytes.
+const (
+	MaxTask    = 200
+	MaxContext = 256 << 10
+)
 
 // Woken answers a wake. Heartbeat and Run are set if the caller waited.
 type Woken struct {

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -46,7 +47,7 @@ func (e *HintError) Hint() string { return e.Advice }
 func (c *Client) alive(ctx context.Context) error {
 	ctx, cancel := c.soon(ctx, 1)
 	defer cancel()
-	resp, err := c.send(ctx, http.MethodGet, "/v1/health?level=alive")
+	resp, err := c.send(ctx, http.MethodGet, "/v1/health?level=alive", nil)
 	if err == nil {
 		resp.Body.Close()
 	}
@@ -93,15 +94,18 @@ func (c *Client) Status(ctx context.Context) (*Status, error) {
 }
 
 // Wake pokes an agent; with wait it returns when the heartbeat has ended.
-func (c *Client) Wake(ctx context.Context, agent string, wait bool) (*Woken, error) {
+func (c *Client) Wake(ctx context.Context, agent string, about Wake, wait bool) (*Woken, error) {
 	within := func(ctx context.Context) (context.Context, context.CancelFunc) { return c.soon(ctx, 1) }
 	if wait {
 		within = c.late
 	}
 	ctx, cancel := within(ctx)
 	defer cancel()
+	if err := about.check(); err != nil {
+		return nil, err
+	}
 	var w Woken
-	return &w, c.call(ctx, http.MethodPost, agentPath(agent, "wake")+"?wait="+strconv.FormatBool(wait), &w)
+	return &w, c.tell(ctx, http.MethodPost, agentPath(agent, "wake")+"?wait="+strconv.FormatBool(wait), &about, &w)
 }
 
 // Stop ends an agent's run and holds the agent. It returns when the run is
@@ -123,7 +127,7 @@ func (c *Client) Reload(ctx context.Context) error {
 func (c *Client) Logs(ctx context.Context, agent string, follow bool, w io.Writer) error {
 	ctx, cancel := c.late(ctx)
 	defer cancel()
-	resp, err := c.do(ctx, http.MethodGet, agentPath(agent, "logs")+"?follow="+strconv.FormatBool(follow))
+	resp, err := c.do(ctx, http.MethodGet, agentPath(agent, "logs")+"?follow="+strconv.FormatBool(follow), nil)
 	if err != nil {
 		return err
 	}
@@ -140,7 +144,12 @@ func agentPath(agent, verb string) string {
 }
 
 func (c *Client) call(ctx context.Context, method, path string, into any) error {
-	resp, err := c.do(ctx, method, path)
+	return c.tell(ctx, method, path, nil, into)
+}
+
+// tell is a call with a body, if it is not nil.
+func (c *Client) tell(ctx context.Context, method, path string, body, into any) error {
+	resp, err := c.do(ctx, method, path, body)
 	if err != nil {
 		return err
 	}
@@ -154,8 +163,16 @@ func (c *Client) call(ctx context.Context, method, path string, into any) error 
 	return nil
 }
 
-func (c *Client) send(ctx context.Context, method, path string) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, method, "http://agent-launcher"+path, nil)
+func (c *Client) send(ctx context.Context, method, path string, body any) (*http.Response, error) {
+	var text io.Reader
+	if body != nil {
+		data, err := json.Marshal(body)
+		if err != nil {
+			return nil, fmt.Errorf("cannot encode the call: %w", err)
+		}
+		text = bytes.NewReader(data)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://agent-launcher"+path, text)
 	if err != nil {
 		return nil, err
 	}
@@ -166,8 +183,8 @@ func (c *Client) send(ctx context.Context, method, path string) (*http.Response,
 	return resp, nil
 }
 
-func (c *Client) do(ctx context.Context, method, path string) (*http.Response, error) {
-	resp, err := c.send(ctx, method, path)
+func (c *Client) do(ctx context.Context, method, path string, body any) (*http.Response, error) {
+	resp, err := c.send(ctx, method, path, body)
 	if err != nil || resp.StatusCode == http.StatusOK {
 		return resp, err
 	}

@@ -41,8 +41,8 @@ func calls(ctx context.Context, c *Client) map[string]func() error {
 	return map[string]func() error{
 		"status":      func() error { _, err := c.Status(ctx); return err },
 		"reload":      func() error { return c.Reload(ctx) },
-		"wake":        func() error { _, err := c.Wake(ctx, "a", false); return err },
-		"wake --wait": func() error { _, err := c.Wake(ctx, "a", true); return err },
+		"wake":        func() error { _, err := c.Wake(ctx, "a", Wake{}, false); return err },
+		"wake --wait": func() error { _, err := c.Wake(ctx, "a", Wake{}, true); return err },
 		"stop":        func() error { return c.Stop(ctx, "a") },
 		"logs":        func() error { return c.Logs(ctx, "a", false, io.Discard) },
 		"logs -f":     func() error { return c.Logs(ctx, "a", true, io.Discard) },

@@ -1,15 +1,20 @@
 package control
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,7 +25,7 @@ type Daemon interface {
 	Ready() bool
 	// Wake pokes an agent and lets it go if it is held. With wait it returns
 	// when the heartbeat that this caused has ended, its run included.
-	Wake(ctx context.Context, agent string, wait bool) (*Woken, error)
+	Wake(ctx context.Context, agent string, about Wake, wait bool) (*Woken, error)
 	// Stop ends the agent's run and holds the agent.
 	Stop(ctx context.Context, agent string) error
 	Reload() error
@@ -97,14 +102,9 @@ func newServer(d Daemon, socketGroup uint32, l limits) *http.Server {
 	}
 	handle("GET /v1/health", func(r *http.Request) (any, error) { return health(d, r) })
 	handle("GET /v1/status", func(*http.Request) (any, error) { return d.Status(), nil })
-	handle("POST /v1/agents/{name}/wake", func(r *http.Request) (any, error) {
-		wait := r.URL.Query().Get("wait") == "true"
-		if wait && !b.waiting.enter() {
-			return nil, tooMany("callers wait for runs", cap(b.waiting))
-		} else if wait {
-			defer b.waiting.leave()
-		}
-		return d.Wake(r.Context(), r.PathValue("name"), wait)
+	mux.HandleFunc("POST /v1/agents/{name}/wake", func(w http.ResponseWriter, r *http.Request) {
+		about, err := readWake(w, r)
+		b.answer(w, r, func(r *http.Request) (any, error) { return b.wake(d, r, about, err) })
 	})
 	// Not bounded: to stop an agent must always be possible.
 	handle("POST /v1/agents/{name}/stop", func(r *http.Request) (any, error) {
@@ -151,6 +151,54 @@ func fail(w http.ResponseWriter, err error) {
 		return
 	}
 	reply(w, http.StatusConflict, Error{Error: err.Error()})
+}
+
+func (b *bounds) wake(d Daemon, r *http.Request, about Wake, err error) (any, error) {
+	if err != nil {
+		return nil, err
+	}
+	wait := r.URL.Query().Get("wait") == "true"
+	if wait && !b.waiting.enter() {
+		return nil, tooMany("callers wait for runs", cap(b.waiting))
+	} else if wait {
+		defer b.waiting.leave()
+	}
+	return d.Wake(r.Context(), r.PathValue("name"), about, wait)
+}
+
+// readWake reads the body of a wake, if there is one, from a client that sends
+// it at once.
+func readWake(rw http.ResponseWriter, r *http.Request) (w Wake, err error) {
+	rc := http.NewResponseController(rw) // a unix socket has deadlines
+	_ = rc.SetReadDeadline(time.Now().Add(5 * time.Second))
+	defer func() { _ = rc.SetReadDeadline(time.Time{}) }()
+	body, err := io.ReadAll(io.LimitReader(r.Body, MaxContext+2*MaxTask+1000))
+	if err != nil {
+		return w, fmt.Errorf("cannot read what the wake is about: %w", err)
+	}
+	if len(body) == 0 {
+		return w, nil
+	}
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&w); err != nil {
+		return w, fmt.Errorf("cannot read what the wake is about: %w", err)
+	}
+	return w, w.check()
+}
+
+func (w *Wake) check() error {
+	if len(w.Task) > MaxTask || strings.ContainsFunc(w.Task, unicode.IsControl) || !utf8.ValidString(w.Task) {
+		return fmt.Errorf("a task is text of at most %d bytes without control characters", MaxTask)
+	}
+	if w.Context == nil {
+		return nil
+	}
+	var object map[string]json.RawMessage
+	if len(w.Context) > MaxContext || json.Unmarshal(w.Context, &object) != nil || object == nil {
+		return fmt.Errorf("the context is no JSON object of at most %d bytes", MaxContext)
+	}
+	return nil
 }
 
 func health(d Daemon, r *http.Request) (any, error) {

@@ -44,6 +44,7 @@ type Record struct {
 	AgentID   string     `json:"agentId"`
 	CompanyID string     `json:"companyId"`
 	Trigger   string     `json:"trigger"`
+	Task      string     `json:"task,omitempty"` // what it is about, as whoever woke the agent calls it
 	State     State      `json:"state"`
 	Refs      []Ref      `json:"refs"`
 	BundleID  string     `json:"bundleId,omitempty"`
@@ -60,7 +61,41 @@ type Record struct {
 	SignalNo  int        `json:"signalNumber,omitempty"`
 	Reason    string     `json:"reason,omitempty"` // why it was ended or did not start
 	LogBytes  int64      `json:"logBytes"`
-	LogLost   int64      `json:"logLost,omitempty"` // bytes of output beyond the cap or a full disk
+	LogLost   int64      `json:"logLost,omitempty"`  // bytes of output beyond the cap or a full disk
+	Progress  string     `json:"progress,omitempty"` // what its adapter says that it does now
+	Outcome   *Outcome   `json:"outcome,omitempty"`  // what its adapter makes of its output
+
+	// What the adapter needs to read the output, should another daemon do it.
+	AdapterType string   `json:"adapterType,omitempty"`
+	Resumed     *Session `json:"resumed,omitempty"`
+	Carry       []byte   `json:"carry,omitempty"` // see adapter.Plan
+}
+
+// Session is what an adapter wants to know again at the next run of a task.
+type Session struct {
+	ID    string `json:"id"`
+	State []byte `json:"state,omitempty"` // the adapter's own
+}
+
+// Outcome is what a run came to. Usage and cost are its own, not its session's.
+type Outcome struct {
+	SessionID         string  `json:"sessionId,omitempty"`
+	InputTokens       int64   `json:"inputTokens"`
+	OutputTokens      int64   `json:"outputTokens"`
+	CachedInputTokens int64   `json:"cachedInputTokens"`
+	CostUSD           float64 `json:"costUsd,omitempty"` // absent: unknown
+	Summary           string  `json:"summary,omitempty"` // what the agent said at the end
+	Error             string  `json:"error,omitempty"`
+	ErrorClass        string  `json:"errorClass,omitempty"` // see adapter.ErrorClass
+}
+
+// Shown is the record without what is an adapter's own.
+func (r Record) Shown() *Record {
+	r.Carry = nil
+	if r.Resumed != nil {
+		r.Resumed = &Session{ID: r.Resumed.ID}
+	}
+	return &r
 }
 
 // Refs are the delivered refs of a bundle.

@@ -128,6 +128,13 @@ func (r *Run) Update(change func(*Record)) error {
 	return r.write()
 }
 
+// Note changes the record in memory alone.
+func (r *Run) Note(change func(*Record)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	change(&r.rec)
+}
+
 func (r *Run) write() error {
 	line, err := json.Marshal(r.rec)
 	if err != nil {
