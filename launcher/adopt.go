@@ -63,7 +63,7 @@ func (d *Daemon) adoptRun(ctx context.Context, rec runs.Record, proc *sandbox.Pr
 	}
 	log.Info("run adopted from an earlier launcher")
 	ctx, cancel := context.WithCancelCause(ctx)
-	adopted := &adoption{run: run, cancel: cancel, done: make(chan struct{})}
+	adopted := &adoption{run: run, ctx: ctx, cancel: cancel, done: make(chan struct{})}
 	d.agents.adopt(rec.AgentID, adopted)
 	release := d.agents.ids.occupy(rec.AgentID, rec.Agent+" (begun by an earlier launcher)")
 	d.background.Go(func() {
@@ -98,6 +98,7 @@ func (d *Daemon) seeOut(ctx context.Context, run *runs.Run, proc *sandbox.Proces
 // adoption is a run of an earlier daemon that still goes on.
 type adoption struct {
 	run    *runs.Run
+	ctx    context.Context // of the run
 	cancel context.CancelCauseFunc
 	done   chan struct{}
 }
@@ -155,10 +156,17 @@ func (a *agent) outlive(adopted []*adoption) {
 			a.cancel(errStopped)
 		}
 		a.mu.Unlock()
+		relief := a.relieve(run.ctx, run.run.Record(), run.cancel)
 		<-run.done
+		relief.stop()
 		rec := run.run.Record()
 		a.mu.Lock()
 		a.rest(&rec)
+		a.schedule(&rec)
+		next := a.successor
 		a.mu.Unlock()
+		if next != nil {
+			a.trigger(next.pass.trigger)
+		}
 	}
 }

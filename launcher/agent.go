@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"reflect"
+	"strings"
 	"sync"
 	"time"
 
@@ -39,8 +41,12 @@ type agent struct {
 	cancel    context.CancelCauseFunc // of the heartbeat in progress, nil if none
 	idle      chan struct{}           // closed at the end of the heartbeat in progress
 	coalesced int64
-	late      []*adoption           // runs of an earlier daemon that came when the loop ran already
-	waiters   []waiter    // the wakes that no heartbeat answers yet, of the oldest task first
+	late      []*adoption   // runs of an earlier daemon that came when the loop ran already
+	waiters   []waiter      // the wakes that no heartbeat answers yet, of the oldest task first
+	begun     []waiter      // those that the heartbeat in progress answers
+	changed   chan struct{} // closed, and another, when the configuration changes
+	successor *successor    // what follows the run in progress, nil if nothing is ready
+	crashes   int           // of a service, since it was healthy
 }
 
 var (
@@ -59,7 +65,7 @@ type waiter struct {
 const look Trigger = ""
 
 func newAgent(d *Daemon, cfg *config.Agent) *agent {
-	a := &agent{d: d, name: cfg.Name, cfg: cfg, poke: make(chan Trigger, 1), state: control.StateIdle}
+	a := &agent{d: d, name: cfg.Name, cfg: cfg, poke: make(chan Trigger, 1), changed: make(chan struct{}), state: control.StateIdle}
 	a.held = d.store.Held(cfg.Name)
 	if records, err := d.store.List(cfg.Name); err != nil {
 		d.log.Error("cannot read earlier runs", zap.String("agent", cfg.Name), zap.Error(err))
@@ -151,20 +157,30 @@ func (a *agent) due(t Trigger) bool {
 func (a *agent) beat(ctx context.Context, trigger Trigger) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	p, waiters := a.begin(trigger, cancel)
+	p := a.begin(trigger, cancel)
 	if p == nil {
 		return
 	}
 	start := time.Now()
+	var relief *relief
+	p.begun = func(r *runs.Run) {
+		a.mu.Lock()
+		a.run = r
+		a.mu.Unlock()
+		relief = a.relieve(ctx, r.Record(), cancel)
+	}
 	rec, err := a.alone(ctx, p)
+	if relief != nil {
+		relief.stop()
+	}
 	if err != nil && context.Cause(ctx) != nil {
 		err = context.Cause(ctx)
 	}
 	if rec == nil && err != nil && a.outdated(p, err) {
-		a.again(p.trigger, waiters)
+		a.again(p.trigger)
 		return
 	}
-	a.end(&control.Heartbeat{At: start, Trigger: string(p.trigger)}, rec, err, waiters)
+	a.end(&control.Heartbeat{At: start, Trigger: string(p.trigger)}, rec, err)
 	if err := a.d.store.Prune(a.name); err != nil {
 		a.d.log.Warn("cannot prune runs", zap.String("agent", a.name), zap.Error(err))
 	}
@@ -194,9 +210,9 @@ func (a *agent) outdated(p *pass, err error) bool {
 
 // again puts a heartbeat back that started nothing: who woke the agent still
 // waits for it.
-func (a *agent) again(trigger Trigger, waiters []waiter) {
+func (a *agent) again(trigger Trigger) {
 	a.mu.Lock()
-	a.waiters = append(waiters, a.waiters...)
+	a.waiters, a.begun = append(a.begun, a.waiters...), nil
 	if a.held { // stopped just after it was superseded
 		a.giveUp(errStopped)
 	}
@@ -206,25 +222,47 @@ func (a *agent) again(trigger Trigger, waiters []waiter) {
 }
 
 // begin takes what the heartbeat needs, or returns nil if it is not due.
-func (a *agent) begin(trigger Trigger, cancel context.CancelCauseFunc) (*pass, []waiter) {
+func (a *agent) begin(trigger Trigger, cancel context.CancelCauseFunc) *pass {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if s := a.successor; s != nil {
+		a.successor = nil
+		if a.waiters = append(s.waiters, a.waiters...); a.due(s.pass.trigger) && reflect.DeepEqual(s.pass.agent, a.cfg) {
+			a.cancel, a.idle, a.begun = cancel, make(chan struct{}), s.waiters
+			a.waiters = a.waiters[len(s.waiters):]
+			s.pass.state = a.setState
+			return s.pass
+		}
+	}
 	// A wake must not be lost behind a weaker trigger that was pending: those
 	// do not start every agent that it does.
 	if len(a.waiters) > 0 {
 		trigger = TriggerWake
 	}
 	if !a.due(trigger) {
-		return nil, nil
+		if a.held { // it was stopped when its successor was ready
+			a.giveUp(errStopped)
+		}
+		return nil
 	}
 	a.cancel, a.idle = cancel, make(chan struct{})
 	a.next = time.Now().Add(a.jittered())
-	about, waiters := a.nextTask()
+	p, waiters := a.newPass(trigger, true)
+	p.state, a.begun = a.setState, waiters
+	return p
+}
+
+// newPass is a heartbeat with what the agent knows now, and the wakes that it
+// takes if it shall answer any. The caller holds mu.
+func (a *agent) newPass(trigger Trigger, answers bool) (*pass, []waiter) {
+	var about control.Wake
+	var waiters []waiter
+	if answers {
+		about, waiters = a.nextTask()
+	}
 	return &pass{
 		world: a.d.world.Load(), keeper: a.d.keeper, store: a.d.store, agent: a.cfg, trigger: trigger,
 		task: about.Task, wake: about.Context, daemon: a.d,
-		state: a.setState,
-		begun: func(r *runs.Run) { a.mu.Lock(); a.run = r; a.mu.Unlock() },
 	}, waiters
 }
 
@@ -243,7 +281,7 @@ func (a *agent) nextTask() (about control.Wake, taken []waiter) {
 	return about, taken
 }
 
-func (a *agent) end(hb *control.Heartbeat, rec *runs.Record, err error, waiters []waiter) {
+func (a *agent) end(hb *control.Heartbeat, rec *runs.Record, err error) {
 	if rec != nil {
 		hb.RunID = rec.RunID
 	}
@@ -253,18 +291,51 @@ func (a *agent) end(hb *control.Heartbeat, rec *runs.Record, err error, waiters 
 	a.mu.Lock()
 	a.lastBeat = hb
 	a.rest(rec)
-	if a.next.Before(time.Now()) { // a run longer than its interval: missed beats are not replayed
-		a.next = time.Now().Add(a.jittered())
-	}
+	a.schedule(rec)
+	waiters := a.begun
+	a.begun = nil
 	more := len(a.waiters) > 0
+	next := a.successor
 	a.mu.Unlock()
 	a.report(hb, rec, err)
 	for _, w := range waiters {
 		w.done <- &control.Woken{Agent: a.name, Heartbeat: hb, Run: shown(rec)}
 	}
-	if more { // woken for another task
+	switch {
+	case next != nil:
+		a.trigger(next.pass.trigger)
+	case more: // woken for another task
 		a.trigger(TriggerWake)
 	}
+}
+
+// Pauses before a service that ended is started again, and how long it must have
+// run to count as healthy.
+const (
+	firstPause = time.Second
+	lastPause  = 5 * time.Minute
+	healthy    = time.Minute
+)
+
+// schedule says when the next heartbeat is. Missed ones are not replayed; a service
+// that ended by itself comes sooner, with pauses that grow. The caller holds mu.
+func (a *agent) schedule(rec *runs.Record) {
+	now := time.Now()
+	if a.cfg.Lifecycle != config.LifecycleService || a.successor != nil {
+		if a.crashes = 0; a.next.Before(now) {
+			a.next = now.Add(a.jittered())
+		}
+		return
+	}
+	if rec != nil && rec.EndedAt != nil && rec.EndedAt.Sub(rec.StartedAt) >= healthy {
+		a.crashes = 0
+	}
+	pause := lastPause
+	if a.crashes < 9 { // 2^9 s is more
+		pause = min(firstPause<<a.crashes, lastPause)
+	}
+	a.crashes++
+	a.next = now.Add(pause/2 + rand.N(pause/2))
 }
 
 func shown(rec *runs.Record) *runs.Record {
@@ -289,6 +360,8 @@ func (a *agent) report(hb *control.Heartbeat, rec *runs.Record, err error) {
 		log = log.With(zap.String("run", rec.RunID), zap.Int("pid", rec.PID), zap.Any("refs", rec.Refs), zap.String("sandbox", rec.Sandbox), zap.Any("exitCode", rec.ExitCode))
 	}
 	switch {
+	case rec != nil && strings.HasPrefix(rec.Reason, "replaced "):
+		log.Info("run replaced", zap.String("reason", rec.Reason))
 	case errors.Is(err, errStopped) || errors.Is(err, errStopping) || errors.Is(err, errLeaving) || errors.Is(err, errSuperseded) || errors.Is(err, errRetired):
 		log.Info("heartbeat given up", zap.Error(err))
 	case err != nil:
@@ -304,6 +377,13 @@ func (a *agent) setState(s string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.state, a.waitsFor = s, ""
+	if s == control.StateRunning && a.cfg.Lifecycle == config.LifecycleService && a.run != nil { // its end is not waited for
+		rec := a.run.Record()
+		for _, w := range a.begun {
+			w.done <- &control.Woken{Agent: a.name, Heartbeat: &control.Heartbeat{At: rec.StartedAt, Trigger: rec.Trigger, RunID: rec.RunID}, Run: rec.Shown()}
+		}
+		a.begun = nil
+	}
 }
 
 func (a *agent) interval() time.Duration {

@@ -35,6 +35,10 @@ func (a *agent) update(cfg *config.Agent, t Trigger) bool {
 	}
 	changed := a.retiring || !reflect.DeepEqual(a.cfg, cfg)
 	a.cfg, a.configErr, a.retiring = cfg, "", false
+	if changed {
+		close(a.changed)
+		a.changed = make(chan struct{})
+	}
 	if changed && a.run == nil && a.cancel != nil {
 		a.cancel(errSuperseded)
 	}
@@ -49,7 +53,7 @@ func (a *agent) update(cfg *config.Agent, t Trigger) bool {
 func (a *agent) retire() {
 	a.mu.Lock()
 	a.retiring = true
-	if a.run == nil && a.cancel != nil {
+	if a.cancel != nil && (a.run == nil || a.cfg.Lifecycle == config.LifecycleService) { // which would not end
 		a.cancel(errRetired)
 	}
 	a.mu.Unlock()
@@ -98,6 +102,9 @@ func (a *agent) hold() (<-chan struct{}, error) {
 // giveUp answers the wakes that no heartbeat will answer now. The caller holds mu.
 func (a *agent) giveUp(why error) {
 	hb := &control.Heartbeat{At: time.Now(), Trigger: string(TriggerWake), Error: why.Error()}
+	if s := a.successor; s != nil {
+		a.waiters, a.successor = append(s.waiters, a.waiters...), nil
+	}
 	for _, w := range a.waiters {
 		w.done <- &control.Woken{Agent: a.name, Heartbeat: hb}
 	}

@@ -3,6 +3,7 @@ package launcher
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -47,8 +48,15 @@ type pass struct {
 	begun   func(*runs.Run) // told when the record is on disk
 	output  *os.File        // takes the agent's output in place of a log; nil: the log
 	daemon  *Daemon         // observes the run and keeps its session; nil: exec, which has no log
+	ready   *prepared       // by a relief, while the run before went on; nil: nothing yet
 
 	patience time.Duration // with the control plane; 0: until ctx ends
+}
+
+// prepared is a heartbeat that has all it needs to start.
+type prepared struct {
+	plan   *planned
+	bundle *protocol.Bundle
 }
 
 // do is the heartbeat: plan, resolve, start, supervise. A nil record means
@@ -65,13 +73,42 @@ func (p *pass) do(ctx context.Context) (*runs.Record, error) {
 		return nil, err
 	}
 	defer lock.Close()
+	ready, err := p.prepare(ctx, keeper.Host())
+	if err != nil {
+		return nil, err
+	}
+	run, proc, err := p.start(keeper, ready)
+	if err != nil {
+		return nil, err
+	}
+	return p.adopt(ctx, run, proc)
+}
+
+// prepare plans and resolves. What a relief had ready is used only if the control
+// plane is not there any more: what was rotated meanwhile must not be missed.
+func (p *pass) prepare(ctx context.Context, host sandbox.Host) (*prepared, error) {
+	if p.ready != nil {
+		p.patience = reliefPatience
+	}
+	fresh, err := p.prepareNow(ctx, host)
+	if p.ready != nil && errors.Is(err, fetch.ErrUnavailable) && ctx.Err() == nil {
+		return p.ready, nil
+	}
+	return fresh, err
+}
+
+// reliefPatience is how long the control plane may take once the run before has
+// ended for a relief that has a bundle of a moment ago.
+const reliefPatience = 2 * time.Second
+
+func (p *pass) prepareNow(ctx context.Context, host sandbox.Host) (*prepared, error) {
 	runID, err := uuid.NewV7()
 	if err != nil {
 		return nil, fmt.Errorf("cannot make a run id: %w", err)
 	}
 	p.state(control.StatePlanning)
 	session := p.session()
-	plan, err := p.plan(ctx, runID.String(), keeper.Host(), session)
+	plan, err := p.plan(ctx, runID.String(), host, session)
 	if err != nil {
 		return nil, err
 	}
@@ -81,15 +118,11 @@ func (p *pass) do(ctx context.Context) (*runs.Record, error) {
 		return nil, err
 	}
 	if session != nil && !slices.Equal(session.Refs, runs.Refs(bundle)) { // it knows of other secrets: afresh
-		if plan, err = p.plan(ctx, runID.String(), keeper.Host(), nil); err != nil {
+		if plan, err = p.plan(ctx, runID.String(), host, nil); err != nil {
 			return nil, err
 		}
 	}
-	run, proc, err := p.start(keeper, plan, bundle)
-	if err != nil {
-		return nil, err
-	}
-	return p.adopt(ctx, run, proc)
+	return &prepared{plan, bundle}, nil
 }
 
 // session is the one that the task's last run left; nil: start afresh.
@@ -172,8 +205,8 @@ func private(cfg *config.Config) []string {
 
 // start makes the log, has the keeper fork the stage, and puts the run on
 // record: only then may the stage go on. Whatever fails leaves nothing behind.
-func (p *pass) start(k *sandbox.Keeper, plan *planned, bundle *protocol.Bundle) (*runs.Run, *sandbox.Process, error) {
-	spec := plan.spec
+func (p *pass) start(k *sandbox.Keeper, ready *prepared) (*runs.Run, *sandbox.Process, error) {
+	plan, bundle, spec := ready.plan, ready.bundle, ready.plan.spec
 	if spec.Log = p.output; spec.Log == nil {
 		log, err := p.store.CreateLog(p.agent.Name, spec.Run)
 		if err != nil {
@@ -235,7 +268,7 @@ func (p *pass) record(proc *sandbox.Process, bundle *protocol.Bundle, plan *plan
 		RunID: proc.Run, Agent: p.agent.Name, AgentID: p.agent.ID, CompanyID: p.agent.CompanyID,
 		Trigger: string(p.trigger), State: runs.Starting, Refs: runs.Refs(bundle), BundleID: bundle.Meta.BundleID,
 		PID: proc.PID, Sandbox: proc.Level, StartedAt: now, GraceSec: p.agent.Grace.Seconds(),
-		AdapterType: p.agent.AdapterType, Task: p.task, Resumed: plan.session, Carry: plan.carry,
+		AdapterType: p.agent.AdapterType, Task: p.task, Resumed: plan.session, Carry: plan.carry, ConfigSum: sumOf(p.agent),
 	}
 	if plan.policy.User != nil {
 		rec.User = plan.policy.User.Name

@@ -92,7 +92,7 @@ func (a *agent) status() control.Agent {
 	s := control.Agent{
 		Name: a.name, ID: a.cfg.ID, CompanyID: a.cfg.CompanyID, AdapterType: a.cfg.AdapterType, User: a.cfg.User,
 		State: a.shownState(), Sandbox: string(a.cfg.Sandbox.Profile), LastHeartbeat: a.lastBeat, LastRun: shown(a.lastRun),
-		Coalesced: a.coalesced, ConfigError: a.configErr, WaitsFor: a.waitsFor,
+		Coalesced: a.coalesced, Crashes: a.crashes, ConfigError: a.configErr, WaitsFor: a.waitsFor,
 	}
 	if a.run != nil {
 		rec := a.run.Record()
@@ -115,6 +115,8 @@ func (a *agent) shownState() string {
 		return control.StateHeld
 	case !a.cfg.Heartbeat.Enabled:
 		return control.StateDisabled
+	case a.crashes > 0:
+		return control.StateBackoff
 	}
 	return a.state
 }

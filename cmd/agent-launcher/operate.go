@@ -46,7 +46,8 @@ func wakeCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "wake AGENT",
 		Short: "start a heartbeat now; lets a stopped agent go",
-		Long: "Start a heartbeat of AGENT now, and let it go if it was stopped. With --wait the exit code is the run's.\n" +
+		Long: "Start a heartbeat of AGENT now, and let it go if it was stopped. With --wait the exit code is the run's,\n" +
+			"or 0 when a service runs.\n" +
 			"An adapter that keeps sessions keeps one per task.",
 		Args: arguments(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -73,6 +74,10 @@ func outcome(cmd *cobra.Command, w *control.Woken) error {
 		return fmt.Errorf("cannot run %s: %s", w.Agent, w.Heartbeat.Error)
 	}
 	r := w.Run
+	if !r.State.Done() { // a service
+		fmt.Fprintf(cmd.OutOrStdout(), "run %s of %s: running\n", r.RunID, w.Agent)
+		return nil
+	}
 	fmt.Fprintf(cmd.OutOrStdout(), "run %s of %s: %s\n", r.RunID, w.Agent, ended(r))
 	if r.Outcome != nil && r.Outcome.Summary != "" {
 		fmt.Fprintln(cmd.OutOrStdout(), r.Outcome.Summary)

@@ -76,6 +76,9 @@ func wrong(s *control.Status) []string {
 		if a.ConfigError != "" {
 			out = append(out, a.Name+": its file has a problem, the last good one holds: "+a.ConfigError)
 		}
+		if a.Crashes > 1 {
+			out = append(out, fmt.Sprintf("%s: its process ended %d times since it was healthy, last: %s", a.Name, a.Crashes, lastLine(&a)))
+		}
 		if a.WaitsFor != "" {
 			out = append(out, a.Name+": waits for the end of a run of the same agent id, begun as "+a.WaitsFor)
 		}

@@ -101,6 +101,7 @@ type agent struct {
 	sandbox   map[string]any
 	adapter   string         // its type; empty: process
 	config    map[string]any // more of its adapterConfig
+	more      map[string]any // of its file
 }
 
 func ref(secret string, version any) map[string]any {
@@ -129,6 +130,7 @@ func (h *host) addAgent(name string, a agent) (id string) {
 	if a.user != "" {
 		file["user"] = a.user
 	}
+	maps.Copy(file, a.more)
 	if a.sandbox != nil {
 		file["sandbox"] = a.sandbox
 	}

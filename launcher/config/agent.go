@@ -30,9 +30,26 @@ type Agent struct {
 		Enabled  bool          // whether the timer starts the agent
 		Interval time.Duration // 0: the daemon's
 	}
-	User    string         // empty: the daemon's own
-	Sandbox sandbox.Policy // its User is not set here
+	Lifecycle  string         // LifecycleRun or LifecycleService
+	Overlap    string         // of LifecycleRun: OverlapSkip or OverlapReplace
+	OnRotate   string         // of LifecycleService: RotateRestart or RotateNextStart
+	OnRevoke   string         // RevokeKeep or RevokeStop
+	StaleGrace time.Duration  // how old a bundle may be that is used while the control plane is down; 0: none is
+	User       string         // empty: the daemon's own
+	Sandbox    sandbox.Policy // its User is not set here
 }
+
+// What an agent's file may say of its life.
+const (
+	LifecycleRun     = "run"       // each heartbeat is one run
+	LifecycleService = "service"   // one long-lived process
+	OverlapSkip      = "skip"      // a heartbeat that is due during a run is left out
+	OverlapReplace   = "replace"   // it ends the run and begins another
+	RotateRestart    = "restart"   // a new version of a secret replaces the process
+	RotateNextStart  = "nextStart" // it waits for the next start
+	RevokeKeep       = "keep"      // what runs goes on
+	RevokeStop       = "stop"      // what runs is ended
+)
 
 // reading is an agent while its file is read.
 type reading struct {
@@ -41,6 +58,7 @@ type reading struct {
 	timeout  float64                    // seconds, as the next two
 	grace    float64
 	interval float64
+	stale    float64
 	off      bool // by enabled or by an interval of 0
 	loaders  []loader
 	allowed  []string // of the loaders
@@ -48,6 +66,7 @@ type reading struct {
 
 func newReading(a *Agent) *reading {
 	a.Plain, a.Sandbox.Profile = map[string]string{}, sandbox.ProfileWorkspace
+	a.Lifecycle, a.Overlap, a.OnRotate, a.OnRevoke = LifecycleRun, OverlapSkip, RotateRestart, RevokeKeep
 	return &reading{agent: a, own: map[string]json.RawMessage{}, grace: 15}
 }
 
@@ -89,7 +108,7 @@ func (r *reading) finish(d *document, n *node) {
 		d.fault(n, "cannot encode adapterConfig: %v", err)
 	}
 	a.AdapterConfig = own
-	a.Timeout, a.Grace = seconds(r.timeout), seconds(r.grace)
+	a.Timeout, a.Grace, a.StaleGrace = seconds(r.timeout), seconds(r.grace), seconds(r.stale)
 	a.Heartbeat.Enabled, a.Heartbeat.Interval = !r.off, seconds(r.interval)
 	slices.SortFunc(a.Bindings, func(x, y protocol.Binding) int { return strings.Compare(x.Name, y.Name) })
 	if len(a.Bindings) > protocol.MaxRefs {

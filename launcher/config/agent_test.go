@@ -39,7 +39,7 @@ func TestPastedRecord(t *testing.T) {
 		File: a.File, Name: "proc", ID: "6a2f41a3-c54c-4d2b-8c6c-2c8f0f2f9c11", CompanyID: "c1", DisplayName: "Proc", AdapterType: "process",
 		Plain:    map[string]string{"MODE": "x", "RAW": "y"},
 		Bindings: []protocol.Binding{{Name: "A", SecretID: "s2", Version: 3}, {Name: "B", SecretID: "s3"}, {Name: "TOKEN", SecretID: "s1"}},
-		Timeout:  time.Minute, Grace: 5 * time.Second,
+		Timeout:  time.Minute, Grace: 5 * time.Second, Lifecycle: LifecycleRun, Overlap: OverlapSkip, OnRotate: RotateRestart, OnRevoke: RevokeKeep,
 		AdapterConfig: []byte(`{"args":["x.sh"],"command":"/bin/bash","cwd":"/d"}`),
 		Sandbox:       sandbox.Policy{Profile: sandbox.ProfileWorkspace},
 	}
@@ -107,16 +107,15 @@ func TestAgentProblems(t *testing.T) {
 		{"ids", `{"id": §"..", "companyId": §"a\u001b[31m", "adapterType": §"../../bin/sh", "adapterConfig": {}}`, []want{
 			{"$.id", "must be an id"}, {"$.companyId", "must be an id"}, {"$.adapterType", "must be an adapter type"}}},
 		{"unknown keys", head + `"adapterConfig": {}, "adapterTyp": §1, "zzz": §2}`, []want{{"$.adapterTyp", "did you mean adapterType?"}, {"$.zzz", `unknown key "zzz"`}}},
-		{"not built", head + "\"adapterConfig\": {},\n\"lifecycle\": §\"service\", \"overlap\": §\"replace\",\n\"staleGraceSec\": §1}", []want{
-			{"$.lifecycle", "not built yet: lifecycle service | this version knows run"}, {"$.overlap", "not built yet: overlap replace"},
-			{"$.staleGraceSec", "not built yet"}}},
+		{"life", head + "\"adapterConfig\": {},\n\"onRotate\": §\"never\", \"onRevoke\": §true,\n\"staleGraceSec\": §604801}", []want{
+			{"$.onRotate", "must be restart or nextStart"}, {"$.onRevoke", "must be a string, got a boolean"}, {"$.staleGraceSec", "number of seconds from 0 to 604800"}}},
 		{"sandbox", head + "\"adapterConfig\": {},\n\"sandbox\": {\"profile\": §\"of\", \"read\": [§\"a\", \"/b\"],\n\"connectTcp\": [§0, 443, §70000], \"limits\": {\"memory\": §1, \"cpu\": §0, \"pids\": §0.5, \"nproc\": §0, \"nofile\": §1.5},\n\"allowEnv\": [§\"a b\"], \"wrte\": §[], \"bindTcp\": §1}}", []want{
 			{"$.sandbox.profile", "workspace or strict or off"}, {"$.sandbox.read[0]", "absolute"},
 			{"$.sandbox.connectTcp[0]", "port"}, {"$.sandbox.connectTcp[2]", "port"},
 			{"$.sandbox.limits.memory", "from 1048576"}, {"$.sandbox.limits.cpu", "from 0.01 to 4096"}, {"$.sandbox.limits.pids", "whole number"}, {"$.sandbox.limits.nproc", "from 1"}, {"$.sandbox.limits.nofile", "whole number"},
 			{"$.sandbox.allowEnv[0]", "name of a variable"}, {"$.sandbox.wrte", "did you mean write?"}, {"$.sandbox.bindTcp", "an array of ports"}}},
 		{"neither now nor later", head + `"adapterConfig": {}, "lifecycle": §"hunter2", "overlap": §"x"}`, []want{
-			{"$.lifecycle", "must be run, got a string of length 7"}, {"$.overlap", "must be skip"}}},
+			{"$.lifecycle", "must be run or service, got a string of length 7"}, {"$.overlap", "must be skip or replace"}}},
 		{"access", head + "\n\"adapterConfig\": {\"access.X\": §{}}}", []want{{`$.adapterConfig["access.X"]`, "bind the secret under env"}}},
 		{"durations", head + `"adapterConfig": {"timeoutSec": §-1, "graceSec": §601}}`, []want{
 			{"$.adapterConfig.timeoutSec", "number of seconds from 0 to 604800, got -1"}, {"$.adapterConfig.graceSec", "from 0 to 600, got 601"}}},

@@ -77,7 +77,7 @@ func TestSchemasRefuse(t *testing.T) {
 		t.Error(err)
 	}
 	for _, text := range []string{
-		"{}", head + `"adapterConfig": {}, "adapterTyp": 1}`, head + `"adapterConfig": {}, "sandbox": {"profile": "none"}}`, head + `"adapterConfig": {}, "lifecycle": "service"}`,
+		"{}", head + `"adapterConfig": {}, "adapterTyp": 1}`, head + `"adapterConfig": {}, "sandbox": {"profile": "none"}}`, head + `"adapterConfig": {}, "lifecycle": "servce"}`,
 		head + `"adapterConfig": {"timeoutSec": -1}}`, head + `"adapterConfig": {"access.X": {}}}`, `{"id": "..", "companyId": "c", "adapterType": "p", "adapterConfig": {}}`,
 		head + `"adapterConfig": {}, "runtimeConfig": {"heartbeat": {"intervalSec": 0.5}}}`, head + `"adapterConfig": {}, "runtimeConfig": {"heartbeat": {"x": 1}}}`,
 		inEnv(`"A": 1`), inEnv(`"A-B": "x"`), inEnv(`"PAPERCLIP_X": "x"`), inEnv(`"A": {"type": "plain"}`), inEnv(`"A": {"type": "vault"}`),

@@ -77,6 +77,7 @@ type Agent struct {
 	Run           *runs.Record `json:"run,omitempty"`     // in progress
 	LastRun       *runs.Record `json:"lastRun,omitempty"` // done
 	Coalesced     int64        `json:"coalesced"`         // triggers that joined a pending heartbeat
+	Crashes       int          `json:"crashes,omitempty"` // of a service: how often its process ended since it was healthy
 	ConfigError   string       `json:"configError,omitempty"`
 	WaitsFor      string       `json:"waitsFor,omitempty"` // in state waiting: the agent whose run must end first
 }
@@ -89,6 +90,7 @@ const (
 	StateResolving = "resolving" // waits for the control plane
 	StateRunning   = "running"
 	StateStopping  = "stopping" // its run is being ended
+	StateBackoff   = "backoff"  // a service that ended, or did not start, pauses
 	StateHeld      = "held"     // an operator stopped it; wake lets it go
 	StateDisabled  = "disabled" // its heartbeat is off; only wake starts it
 	StateRetiring  = "retiring" // its file is gone; it ends after this run

@@ -67,6 +67,7 @@ type Record struct {
 
 	// What the adapter needs to read the output, should another daemon do it.
 	AdapterType string   `json:"adapterType,omitempty"`
+	ConfigSum   string   `json:"configSum,omitempty"` // of the agent's file: whether a service has to be replaced
 	Resumed     *Session `json:"resumed,omitempty"`
 	Carry       []byte   `json:"carry,omitempty"` // see adapter.Plan
 }
