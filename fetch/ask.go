@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"time"
 
@@ -22,6 +23,9 @@ func (s *Sealed) ask(batch []*entry) error {
 	}
 	s.note(err)
 	if err != nil {
+		if !errors.Is(err, errHostRefused) { // which may be a revocation
+			s.serveStale(batch)
+		}
 		return err
 	}
 	var full []*entry
@@ -62,10 +66,11 @@ func (s *Sealed) accept(e *entry, a *protocol.AgentReply) outcome {
 			return outcome{err: fmt.Errorf("cannot resolve agent %q: the bundle that should still hold does not: %w", e.agent.ID, err)}
 		}
 	}
+	got := Resolved{Bundle: bundle, Confirmed: time.Now()}
 	if len(e.live()) > 0 {
-		s.cache[e.agent.ID] = bundle
+		s.cache[e.agent.ID] = got
 	}
-	return outcome{bundle: bundle}
+	return outcome{Resolved: got}
 }
 
 // note keeps the status.

@@ -64,7 +64,7 @@ func (s *Sealed) take() []*entry {
 			rest = append(rest, w)
 		default:
 			e = &entry{agent: w.agent, waiters: []*waiter{w}}
-			if b := s.cache[w.agent.ID]; b != nil && recheck(b, w.agent, now) == nil {
+			if b := s.cache[w.agent.ID].Bundle; b != nil && recheck(b, w.agent, now) == nil {
 				e.have = b
 			}
 			byID[w.agent.ID], batch, size = e, append(batch, e), size+w.size
@@ -85,6 +85,23 @@ func (s *Sealed) putBack(batch []*entry, next time.Time) {
 	defer s.mu.Unlock()
 	s.waiting = append(again, s.waiting...)
 	s.status.NextAttempt = next
+}
+
+// serveStale answers those of a batch that failed who may use what is kept.
+func (s *Sealed) serveStale(batch []*entry) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range batch {
+		kept, now := s.cache[e.agent.ID], time.Now()
+		if kept.Bundle == nil || now.Sub(kept.Confirmed) > e.agent.StaleGrace || recheck(kept.Bundle, e.agent, now) != nil {
+			continue
+		}
+		kept.Stale = true
+		for _, w := range e.waiters {
+			w.reply <- outcome{Resolved: kept}
+		}
+		e.waiters = nil
+	}
 }
 
 // live returns who still waits.

@@ -25,6 +25,17 @@ type Agent struct {
 	ID        string
 	CompanyID string
 	Bindings  []protocol.Binding // none: all that the agent's record holds
+	// StaleGrace is for how long the last bundle may still be used, from when the
+	// control plane confirmed it last, while the control plane fails. 0: not at all.
+	StaleGrace time.Duration
+}
+
+// Resolved is a bundle and when the control plane confirmed that it holds: now,
+// or earlier where StaleGrace let it be used.
+type Resolved struct {
+	*protocol.Bundle
+	Confirmed time.Time
+	Stale     bool // by StaleGrace
 }
 
 func (a Agent) equal(b Agent) bool {
@@ -38,8 +49,10 @@ type Source interface {
 	// Callers share the bundle and must not change it. While the control plane
 	// fails Resolve waits; when ctx ends first, the error wraps its cause and
 	// ErrUnavailable and says since when and why. A refusal is
-	// *protocol.AgentError.
-	Resolve(ctx context.Context, a Agent) (*protocol.Bundle, error)
+	// *protocol.AgentError. With a StaleGrace it waits for one failed attempt at most,
+	// if there is a bundle that may still be used; not if the control plane refuses
+	// this host.
+	Resolve(ctx context.Context, a Agent) (Resolved, error)
 	// Forget drops the bundle that is kept of an agent which is no more. Calls
 	// of Resolve for it must have ended, or their ctx.
 	Forget(agentID string)

@@ -120,7 +120,8 @@ func (s *site) agent(name string, secrets map[string]string) Agent {
 func (s *site) resolve(a Agent) (*protocol.Bundle, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	return s.source.Resolve(ctx, a)
+	r, err := s.source.Resolve(ctx, a)
+	return r.Bundle, err
 }
 
 func (s *site) good(a Agent) *protocol.Bundle {
@@ -144,7 +145,7 @@ func (s *site) begin(ctx context.Context, a Agent) <-chan answer {
 		ctx, cancel := context.WithTimeout(ctx, 30*time.Second) // a test that waits in vain fails, and does not hang
 		defer cancel()
 		b, err := s.source.Resolve(ctx, a)
-		c <- answer{b, err}
+		c <- answer{b.Bundle, err}
 	}()
 	return c
 }

@@ -134,17 +134,17 @@ func FuzzReply(f *testing.F) {
 		if !signed && !bytes.Equal(body, x.reply) {
 			t.Fatal("a reply was accepted that nobody signed")
 		}
-		s := &Sealed{cache: map[string]*protocol.Bundle{}}
+		s := &Sealed{cache: map[string]Resolved{}}
 		for i, e := range x.batch {
 			o := s.accept(e, &reply.Agents[i])
-			if (o.bundle == nil) == (o.err == nil) {
-				t.Fatalf("%v and %v", o.bundle, o.err)
+			if (o.Bundle == nil) == (o.err == nil) {
+				t.Fatalf("%v and %v", o.Bundle, o.err)
 			}
-			if o.bundle != s.cache[e.agent.ID] {
+			if o.Bundle != s.cache[e.agent.ID].Bundle {
 				t.Error("another bundle is kept than was handed out")
 			}
-			if o.bundle != nil && (o.bundle.Meta.AgentID != e.agent.ID || recheck(o.bundle, e.agent, time.Unix(0, 0)) != nil && o.bundle.Meta.ExpiresAt > 0) {
-				t.Errorf("%s got %+v", e.agent.ID, o.bundle.Meta)
+			if o.Bundle != nil && (o.Bundle.Meta.AgentID != e.agent.ID || recheck(o.Bundle, e.agent, time.Unix(0, 0)) != nil && o.Bundle.Meta.ExpiresAt > 0) {
+				t.Errorf("%s got %+v", e.agent.ID, o.Bundle.Meta)
 			}
 		}
 	})

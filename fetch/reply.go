@@ -10,6 +10,10 @@ import (
 	"github.com/agent-launcher/agent-launcher/protocol"
 )
 
+// errHostRefused is not signed, so it takes nothing away for good; but it may be
+// true.
+var errHostRefused = errors.New("the control plane refuses this host")
+
 // checkHead says what is wrong with the head of a response. Of what the peer
 // wrote it repeats the status number alone.
 func checkHead(resp *http.Response) error {
@@ -17,9 +21,9 @@ func checkHead(resp *http.Response) error {
 	case code >= 300 && code < 400:
 		return fmt.Errorf("the control plane answered with a redirect (%d): redirects are refused, correct controlPlane.url", code)
 	case code == http.StatusUnauthorized || code == http.StatusForbidden:
-		return fmt.Errorf("the control plane refuses this host (%d): was the token revoked or the host deleted? Enrol the host again, or put its current token into tokenFile", code)
+		return fmt.Errorf("%w (%d): was the token revoked or the host deleted? Enrol the host again, or put its current token into tokenFile", errHostRefused, code)
 	case code == http.StatusNotFound:
-		return fmt.Errorf("the control plane knows no such host (%d): check controlPlane.hostId and controlPlane.url", code)
+		return fmt.Errorf("%w: it knows no such host (%d): check controlPlane.hostId and controlPlane.url", errHostRefused, code)
 	case code != http.StatusOK:
 		return fmt.Errorf("the control plane answered with status %d", code)
 	}

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/agent-launcher/agent-launcher/protocol"
 )
 
 var errClosed = errors.New("the source was closed")
@@ -23,8 +21,8 @@ type Sealed struct {
 	done   chan struct{} // closed when the dispatcher has ended
 
 	mu      sync.Mutex
-	waiting []*waiter                   // in the order of arrival
-	cache   map[string]*protocol.Bundle // by agent id; ciphertext
+	waiting []*waiter           // in the order of arrival
+	cache   map[string]Resolved // by agent id; ciphertext
 	status  Status
 }
 
@@ -38,8 +36,8 @@ type waiter struct {
 }
 
 type outcome struct {
-	bundle *protocol.Bundle
-	err    error
+	Resolved
+	err error
 }
 
 // NewSealed checks the options and starts the dispatcher. Nothing is sent
@@ -55,7 +53,7 @@ func NewSealed(opts Options) (*Sealed, error) {
 	}
 	s := &Sealed{
 		opts: opts, client: c, poke: make(chan struct{}, 1), done: make(chan struct{}),
-		cache: map[string]*protocol.Bundle{}, status: Status{Since: time.Now()},
+		cache: map[string]Resolved{}, status: Status{Since: time.Now()},
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	go s.dispatch()
@@ -63,22 +61,22 @@ func NewSealed(opts Options) (*Sealed, error) {
 }
 
 // Resolve implements Source.
-func (s *Sealed) Resolve(ctx context.Context, a Agent) (*protocol.Bundle, error) {
+func (s *Sealed) Resolve(ctx context.Context, a Agent) (Resolved, error) {
 	a.Bindings = slices.Clone(a.Bindings) // the dispatcher may read them after Resolve has returned
 	size, err := requestSize(a)
 	if err != nil {
-		return nil, fmt.Errorf("cannot ask for agent %q: %w", a.ID, err)
+		return Resolved{}, fmt.Errorf("cannot ask for agent %q: %w", a.ID, err)
 	}
 	w := &waiter{agent: a, size: size, ctx: ctx, reply: make(chan outcome, 1)}
 	s.join(w)
 	select {
 	case o := <-w.reply:
-		return o.bundle, o.err
+		return o.Resolved, o.err
 	case <-s.ctx.Done():
-		return nil, fmt.Errorf("cannot resolve agent %q: %w", a.ID, errClosed)
+		return Resolved{}, fmt.Errorf("cannot resolve agent %q: %w", a.ID, errClosed)
 	case <-ctx.Done():
 		s.leave(w)
-		return nil, fmt.Errorf("cannot resolve agent %q: %w", a.ID, s.unavailable(context.Cause(ctx)))
+		return Resolved{}, fmt.Errorf("cannot resolve agent %q: %w", a.ID, s.unavailable(context.Cause(ctx)))
 	}
 }
 

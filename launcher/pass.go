@@ -56,7 +56,7 @@ type pass struct {
 // prepared is a heartbeat that has all it needs to start.
 type prepared struct {
 	plan   *planned
-	bundle *protocol.Bundle
+	bundle fetch.Resolved
 }
 
 // do is the heartbeat: plan, resolve, start, supervise. A nil record means
@@ -117,7 +117,7 @@ func (p *pass) prepareNow(ctx context.Context, host sandbox.Host) (*prepared, er
 	if err != nil {
 		return nil, err
 	}
-	if session != nil && !slices.Equal(session.Refs, runs.Refs(bundle)) { // it knows of other secrets: afresh
+	if session != nil && !slices.Equal(session.Refs, runs.Refs(bundle.Bundle)) { // it knows of other secrets: afresh
 		if plan, err = p.plan(ctx, runID.String(), host, nil); err != nil {
 			return nil, err
 		}
@@ -137,13 +137,13 @@ func (p *pass) session() *sessions.Session {
 	return s
 }
 
-func (p *pass) resolve(ctx context.Context) (*protocol.Bundle, error) {
+func (p *pass) resolve(ctx context.Context) (fetch.Resolved, error) {
 	if p.patience > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, p.patience)
 		defer cancel()
 	}
-	return p.world.source.Resolve(ctx, fetch.Agent{ID: p.agent.ID, CompanyID: p.agent.CompanyID, Bindings: p.agent.Bindings})
+	return p.world.source.Resolve(ctx, fetch.Agent{ID: p.agent.ID, CompanyID: p.agent.CompanyID, Bindings: p.agent.Bindings, StaleGrace: p.agent.StaleGrace})
 }
 
 // planned is what to run, and what its adapter wants to know again.
@@ -215,7 +215,7 @@ func (p *pass) start(k *sandbox.Keeper, ready *prepared) (*runs.Run, *sandbox.Pr
 		defer log.Close()
 		spec.Log, spec.MaxLog = log, runs.MaxLog
 	}
-	proc, err := k.Start(*spec, bundle, *plan.policy)
+	proc, err := k.Start(*spec, bundle.Bundle, *plan.policy)
 	if err != nil {
 		p.store.RemoveLog(p.agent.Name, spec.Run)
 		return nil, nil, err
@@ -262,13 +262,16 @@ func (p *pass) observe(run *runs.Run) *observation {
 	return p.daemon.observe(run)
 }
 
-func (p *pass) record(proc *sandbox.Process, bundle *protocol.Bundle, plan *planned) runs.Record {
+func (p *pass) record(proc *sandbox.Process, bundle fetch.Resolved, plan *planned) runs.Record {
 	now := time.Now()
 	rec := runs.Record{
 		RunID: proc.Run, Agent: p.agent.Name, AgentID: p.agent.ID, CompanyID: p.agent.CompanyID,
-		Trigger: string(p.trigger), State: runs.Starting, Refs: runs.Refs(bundle), BundleID: bundle.Meta.BundleID,
+		Trigger: string(p.trigger), State: runs.Starting, Refs: runs.Refs(bundle.Bundle), BundleID: bundle.Meta.BundleID,
 		PID: proc.PID, Sandbox: proc.Level, StartedAt: now, GraceSec: p.agent.Grace.Seconds(),
 		AdapterType: p.agent.AdapterType, Task: p.task, Resumed: plan.session, Carry: plan.carry, ConfigSum: sumOf(p.agent),
+	}
+	if bundle.Stale {
+		rec.StaleSince = &bundle.Confirmed
 	}
 	if plan.policy.User != nil {
 		rec.User = plan.policy.User.Name

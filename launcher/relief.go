@@ -141,7 +141,7 @@ func (r *relief) reason(cfg *config.Agent, ready *prepared) string {
 	if r.run.ConfigSum != sumOf(cfg) {
 		return "because its file changed"
 	}
-	changed := changedRefs(r.run.Refs, runs.Refs(ready.bundle))
+	changed := changedRefs(r.run.Refs, runs.Refs(ready.bundle.Bundle))
 	if len(changed) == 0 || cfg.OnRotate == config.RotateNextStart {
 		return ""
 	}

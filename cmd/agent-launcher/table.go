@@ -79,6 +79,9 @@ func wrong(s *control.Status) []string {
 		if a.Crashes > 1 {
 			out = append(out, fmt.Sprintf("%s: its process ended %d times since it was healthy, last: %s", a.Name, a.Crashes, lastLine(&a)))
 		}
+		if r := a.Run; r != nil && r.StaleSince != nil {
+			out = append(out, fmt.Sprintf("%s: runs on a bundle that the control plane confirmed last %s ago (staleGraceSec)", a.Name, age(*r.StaleSince)))
+		}
 		if a.WaitsFor != "" {
 			out = append(out, a.Name+": waits for the end of a run of the same agent id, begun as "+a.WaitsFor)
 		}

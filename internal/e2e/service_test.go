@@ -213,3 +213,36 @@ func TestNextStart(t *testing.T) {
 		t.Errorf("it has %s", s)
 	}
 }
+
+// An outage is bridged with the last bundle, where the file allows it, and seen.
+func TestStaleGrace(t *testing.T) {
+	h := newHost(t)
+	secret := h.plane.CreateSecret(h.company, "token", "first-token")
+	a := agent{command: "sh", args: []string{"-c", "[ ! -e long ] || exec sleep 300"}, env: map[string]any{"TOKEN": ref(secret, "latest")}, heartbeat: off, more: map[string]any{"staleGraceSec": 60}}
+	h.addAgent("bridges", a)
+	a.more = nil
+	h.addAgent("waits", a)
+	h.start()
+	for _, name := range []string{"bridges", "waits"} {
+		if r := h.wake(name).Run; r == nil || r.StaleSince != nil {
+			t.Fatalf("%s: %+v", name, r)
+		}
+	}
+	h.proxy.turn(func(w http.ResponseWriter, _ *http.Request, _ http.Handler) { w.WriteHeader(http.StatusBadGateway) })
+	h.plane.Rotate(secret, "second-token")
+	if r := h.wake("bridges").Run; r == nil || r.StaleSince == nil || r.Refs[0].Version != 1 {
+		t.Errorf("%+v", r)
+	}
+	h.write("work/long", nil)
+	_, _, _ = h.cli("wake", "bridges")
+	h.waitFor("bridges", control.StateRunning)
+	if stdout, _, _ := h.cli("status"); !strings.Contains(stdout, "bridges: runs on a bundle that the control plane confirmed last") {
+		t.Errorf("status: %s", stdout)
+	}
+	_, _, _ = h.cli("wake", "waits")
+	if a := h.waitFor("waits", control.StateResolving); a.Run != nil {
+		t.Errorf("%+v", a)
+	}
+	h.proxy.turn(nil)
+	h.waitFor("waits", control.StateRunning)
+}
