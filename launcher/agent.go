@@ -134,7 +134,7 @@ func (a *agent) endIfOver(ctx context.Context) bool {
 func (a *agent) untilNext() (time.Duration, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.held || !a.cfg.Heartbeat.Enabled {
+	if !a.timed() {
 		return 0, false
 	}
 	return time.Until(a.next), true
@@ -145,7 +145,7 @@ func (a *agent) untilNext() (time.Duration, bool) {
 // caller holds mu and begins under it: no stop may come between.
 func (a *agent) due(t Trigger) bool {
 	switch {
-	case t == look || a.retiring || a.held:
+	case t == look || a.retiring || a.held || a.d.drained.Load():
 		return false
 	case t == TriggerWake:
 		return true
@@ -205,7 +205,7 @@ func (a *agent) waiting(forWhom string) {
 // outdated reports whether a heartbeat failed only because what it began with
 // was replaced: the agent's configuration or the daemon's.
 func (a *agent) outdated(p *pass, err error) bool {
-	return errors.Is(err, errSuperseded) || p.world != a.d.world.Load() && !errors.Is(err, errStopped) && !errors.Is(err, errStopping) && !errors.Is(err, errLeaving) && !errors.Is(err, errRetired)
+	return errors.Is(err, errSuperseded) || p.world != a.d.world.Load() && !errors.Is(err, errStopped) && !errors.Is(err, errStopping) && !errors.Is(err, errLeaving) && !errors.Is(err, errRetired) && !errors.Is(err, errDrained)
 }
 
 // again puts a heartbeat back that started nothing: who woke the agent still
@@ -215,6 +215,8 @@ func (a *agent) again(trigger Trigger) {
 	a.waiters, a.begun = append(a.begun, a.waiters...), nil
 	if a.held { // stopped just after it was superseded
 		a.giveUp(errStopped)
+	} else if a.d.drained.Load() {
+		a.giveUp(errDrained)
 	}
 	a.rest(nil)
 	a.mu.Unlock()
@@ -242,6 +244,8 @@ func (a *agent) begin(trigger Trigger, cancel context.CancelCauseFunc) *pass {
 	if !a.due(trigger) {
 		if a.held { // it was stopped when its successor was ready
 			a.giveUp(errStopped)
+		} else if a.d.drained.Load() {
+			a.giveUp(errDrained)
 		}
 		return nil
 	}
@@ -362,7 +366,7 @@ func (a *agent) report(hb *control.Heartbeat, rec *runs.Record, err error) {
 	switch {
 	case rec != nil && strings.HasPrefix(rec.Reason, "replaced "):
 		log.Info("run replaced", zap.String("reason", rec.Reason))
-	case errors.Is(err, errStopped) || errors.Is(err, errStopping) || errors.Is(err, errLeaving) || errors.Is(err, errSuperseded) || errors.Is(err, errRetired):
+	case errors.Is(err, errStopped) || errors.Is(err, errStopping) || errors.Is(err, errLeaving) || errors.Is(err, errSuperseded) || errors.Is(err, errRetired) || errors.Is(err, errDrained):
 		log.Info("heartbeat given up", zap.Error(err))
 	case err != nil:
 		log.Warn("heartbeat failed: nothing runs", zap.Error(err))

@@ -36,8 +36,7 @@ func (a *agent) update(cfg *config.Agent, t Trigger) bool {
 	changed := a.retiring || !reflect.DeepEqual(a.cfg, cfg)
 	a.cfg, a.configErr, a.retiring = cfg, "", false
 	if changed {
-		close(a.changed)
-		a.changed = make(chan struct{})
+		a.reread()
 	}
 	if changed && a.run == nil && a.cancel != nil {
 		a.cancel(errSuperseded)
@@ -68,6 +67,10 @@ func (a *agent) wake(about control.Wake) (<-chan *control.Woken, error) {
 	if a.ended {
 		a.mu.Unlock()
 		return nil, fmt.Errorf("%w: %s", control.ErrNoAgent, a.name)
+	}
+	if a.d.drained.Load() {
+		a.mu.Unlock()
+		return nil, errDrained
 	}
 	if err := a.d.store.SetHeld(a.name, false); err != nil {
 		a.mu.Unlock()

@@ -42,6 +42,7 @@ type Daemon struct {
 	watcher   *watcher // of adapter files
 	programs  *watcher // of plugins
 	world     atomic.Pointer[world]
+	drained   atomic.Bool // no heartbeat starts
 	keeper    *keeperLink
 
 	background sync.WaitGroup // adopted runs, and old worlds that close

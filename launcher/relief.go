@@ -68,7 +68,7 @@ func (r *relief) await(ctx context.Context) (Trigger, bool) {
 		pokes = nil
 	}
 	var timer <-chan time.Time
-	if (pokes != nil || looks) && r.a.cfg.Heartbeat.Enabled && !r.a.held {
+	if (pokes != nil || looks) && r.a.timed() {
 		t := time.NewTimer(max(time.Until(r.a.next), 0))
 		defer t.Stop()
 		timer = t.C

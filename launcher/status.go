@@ -42,7 +42,7 @@ func (d *Daemon) Status() *control.Status {
 	agents, problems := d.agents.list()
 	keeper, host := d.keeperStatus()
 	s := &control.Status{
-		Version: d.version, PID: os.Getpid(), StartedAt: d.startedAt, Config: loaded,
+		Drained: d.drained.Load(), Version: d.version, PID: os.Getpid(), StartedAt: d.startedAt, Config: loaded,
 		ControlPlane: controlPlane(w), Keeper: *keeper, Plugins: []control.Plugin{}, Agents: []control.Agent{},
 		Problems: problems, Notes: notes(keeper, host, w.cfg),
 	}
@@ -98,7 +98,7 @@ func (a *agent) status() control.Agent {
 		rec := a.run.Record()
 		s.Run = rec.Shown()
 	}
-	if !a.held && a.cfg.Heartbeat.Enabled && !a.retiring {
+	if a.timed() {
 		next := a.next
 		s.NextHeartbeat = &next
 	}
@@ -113,6 +113,8 @@ func (a *agent) shownState() string {
 		return a.state
 	case a.held:
 		return control.StateHeld
+	case a.d.drained.Load():
+		return control.StateDrained
 	case !a.cfg.Heartbeat.Enabled:
 		return control.StateDisabled
 	case a.crashes > 0:

@@ -81,7 +81,7 @@ func command() *cobra.Command {
 		Args: arguments(cobra.NoArgs),
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
-	root.AddCommand(runCommand(), execCommand(), checkCommand(), statusCommand(), wakeCommand(), stopCommand(),
+	root.AddCommand(runCommand(), execCommand(), checkCommand(), statusCommand(), wakeCommand(), stopCommand(), drainCommand(),
 		reloadCommand(), logsCommand(), explainCommand(), keygenCommand(), schemaCommand())
 	return root
 }

@@ -16,12 +16,15 @@ const defaultSocket = "/run/agent-launcher/control.sock"
 
 func statusCommand() *cobra.Command {
 	var socket string
-	var asJSON bool
+	var asJSON, watch bool
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "show agents, heartbeats, runs, delivered versions and what is wrong",
 		Args:  arguments(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if watch {
+				return watchStatus(cmd.Context(), cmd.OutOrStdout(), control.NewClient(socket))
+			}
 			s, err := control.NewClient(socket).Status(cmd.Context())
 			if err != nil {
 				return err
@@ -36,6 +39,8 @@ func statusCommand() *cobra.Command {
 	}
 	socketFlag(cmd, &socket)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().BoolVar(&watch, "watch", false, "print it again every second, until interrupted")
+	cmd.MarkFlagsMutuallyExclusive("json", "watch")
 	return cmd
 }
 
@@ -99,6 +104,23 @@ func stopCommand() *cobra.Command {
 		},
 	}
 	socketFlag(cmd, &socket)
+	return cmd
+}
+
+func drainCommand() *cobra.Command {
+	var socket string
+	var end bool
+	cmd := &cobra.Command{
+		Use:   "drain",
+		Short: "start no heartbeat any more, end services, and wait until nothing runs",
+		Long:  "Start no heartbeat any more, end services, and wait until nothing runs. It holds until drain --end, or until the daemon is started again.",
+		Args:  arguments(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return control.NewClient(socket).Drain(cmd.Context(), end)
+		},
+	}
+	socketFlag(cmd, &socket)
+	cmd.Flags().BoolVar(&end, "end", false, "let heartbeats start again")
 	return cmd
 }
 

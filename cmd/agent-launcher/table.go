@@ -1,11 +1,16 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/agent-launcher/agent-launcher/launcher/control"
 	"github.com/agent-launcher/agent-launcher/launcher/runs"
@@ -27,6 +32,9 @@ func printStatus(w io.Writer, s *control.Status) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
+	if s.Drained {
+		fmt.Fprintln(w, "\nDRAINED: no heartbeat starts until agent-launcher drain --end")
+	}
 	for _, line := range wrong(s) {
 		fmt.Fprintln(w, "\n"+line)
 	}
@@ -35,6 +43,37 @@ func printStatus(w io.Writer, s *control.Status) error {
 		fmt.Fprintln(w, "note: "+n)
 	}
 	return nil
+}
+
+// watchStatus prints the status again and again: over the last one on a terminal,
+// below it elsewhere. A daemon that is away is waited for.
+func watchStatus(ctx context.Context, w io.Writer, c *control.Client) error {
+	const home = "\x1b[H\x1b[2J"
+	clear := ""
+	if f, ok := w.(*os.File); ok {
+		if _, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS); err == nil {
+			clear = home
+		}
+	}
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		var out bytes.Buffer
+		out.WriteString(clear)
+		if s, err := c.Status(ctx); err != nil && ctx.Err() == nil {
+			fmt.Fprintln(&out, err)
+		} else if err == nil {
+			_ = printStatus(&out, s) // a buffer takes all
+		}
+		if _, err := w.Write(append(out.Bytes(), '\n')); err != nil {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
 }
 
 func planeLine(cp *control.ControlPlane) string {

@@ -3,6 +3,7 @@ package e2e
 import (
 	"net/http"
 	"os"
+	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -245,4 +246,39 @@ func TestStaleGrace(t *testing.T) {
 	}
 	h.proxy.turn(nil)
 	h.waitFor("waits", control.StateRunning)
+}
+
+// drain: runs end by themselves, services are ended, nothing starts until it is
+// over. A wake says why.
+func TestDrain(t *testing.T) {
+	h := newHost(t)
+	h.addAgent("service", agent{command: "sh", args: []string{"-c", "echo x >> starts; exec sleep 300"}, more: service()})
+	h.addAgent("run", agent{command: "sh", args: []string{"-c", "mkfifo gate 2>&-; read x < gate; echo done >> ran"}})
+	h.start()
+	h.eventually("both run", func() bool { _, err := os.Stat(h.path("work/gate")); return err == nil && len(h.starts()) == 1 })
+	drained := make(chan int, 1)
+	go func() {
+		_, _, code := runCommand(t, exec.Command(h.bin.Launcher, "drain", "--socket", h.socket))
+		drained <- code
+	}()
+	h.eventually("the service ends", func() bool { return h.agentStatus("service").State == control.StateDrained })
+	if len(drained) != 0 || h.agentStatus("run").Run == nil {
+		t.Error("the run was not waited for")
+	}
+	must(t, os.WriteFile(h.path("work/gate"), []byte("go\n"), 0))
+	if code := <-drained; code != 0 {
+		t.Errorf("drain: exit %d", code)
+	}
+	_, stderr, code := h.cli("wake", "run")
+	if code != 1 || !strings.Contains(stderr, "drained") {
+		t.Errorf("wake: exit %d, %s", code, stderr)
+	}
+	_, _, _ = h.cli("reload")
+	if stdout, _, _ := h.cli("status"); !strings.Contains(stdout, "DRAINED") || len(h.starts()) != 1 {
+		t.Errorf("%q, status: %s", h.starts(), stdout)
+	}
+	if _, stderr, code := h.cli("drain", "--end"); code != 0 {
+		t.Error(stderr)
+	}
+	h.eventually("the service starts", func() bool { return len(h.starts()) == 2 })
 }

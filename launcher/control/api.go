@@ -16,6 +16,7 @@ type Status struct {
 	PID          int          `json:"pid"`
 	StartedAt    time.Time    `json:"startedAt"`
 	Config       Config       `json:"config"`
+	Drained      bool         `json:"drained,omitempty"` // no heartbeat starts
 	ControlPlane ControlPlane `json:"controlPlane"`
 	Keeper       Keeper       `json:"keeper"`
 	Plugins      []Plugin     `json:"plugins"`
@@ -92,6 +93,7 @@ const (
 	StateStopping  = "stopping" // its run is being ended
 	StateBackoff   = "backoff"  // a service that ended, or did not start, pauses
 	StateHeld      = "held"     // an operator stopped it; wake lets it go
+	StateDrained   = "drained"  // the whole host is; drain --end lets it go
 	StateDisabled  = "disabled" // its heartbeat is off; only wake starts it
 	StateRetiring  = "retiring" // its file is gone; it ends after this run
 )

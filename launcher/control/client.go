@@ -116,6 +116,14 @@ func (c *Client) Stop(ctx context.Context, agent string) error {
 	return c.call(ctx, http.MethodPost, agentPath(agent, "stop"), nil)
 }
 
+// Drain starts no heartbeat any more and returns when nothing runs; with end it
+// lets heartbeats start again.
+func (c *Client) Drain(ctx context.Context, end bool) error {
+	ctx, cancel := c.late(ctx)
+	defer cancel()
+	return c.call(ctx, http.MethodPost, "/v1/drain?end="+strconv.FormatBool(end), nil)
+}
+
 // Reload makes the daemon read its configuration again.
 func (c *Client) Reload(ctx context.Context) error {
 	ctx, cancel := c.soon(ctx, 6) // it reads every adapter file, after other reloads

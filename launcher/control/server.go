@@ -23,6 +23,11 @@ import (
 type Daemon interface {
 	Status() *Status
 	Ready() bool
+	// Drain starts no heartbeat any more, ends services, and returns when nothing
+	// runs.
+	Drain(ctx context.Context) error
+	// Undrain lets heartbeats start again.
+	Undrain()
 	// Wake pokes an agent and lets it go if it is held. With wait it returns
 	// when the heartbeat that this caused has ended, its run included.
 	Wake(ctx context.Context, agent string, about Wake, wait bool) (*Woken, error)
@@ -109,6 +114,13 @@ func newServer(d Daemon, socketGroup uint32, l limits) *http.Server {
 	// Not bounded: to stop an agent must always be possible.
 	handle("POST /v1/agents/{name}/stop", func(r *http.Request) (any, error) {
 		return struct{}{}, d.Stop(r.Context(), r.PathValue("name"))
+	})
+	handle("POST /v1/drain", func(r *http.Request) (any, error) {
+		if r.URL.Query().Get("end") == "true" {
+			d.Undrain()
+			return struct{}{}, nil
+		}
+		return struct{}{}, d.Drain(r.Context())
 	})
 	handle("GET /v1/agents/{name}/explain", func(r *http.Request) (any, error) { return explain(d, r) })
 	handle("POST /v1/reload", func(*http.Request) (any, error) { return struct{}{}, d.Reload() })
