@@ -66,8 +66,10 @@ func (d *Daemon) adoptRun(ctx context.Context, rec runs.Record, proc *sandbox.Pr
 	adopted := &adoption{run: run, ctx: ctx, cancel: cancel, done: make(chan struct{})}
 	d.agents.adopt(rec.AgentID, adopted)
 	release := d.agents.ids.occupy(rec.AgentID, rec.Agent+" (begun by an earlier launcher)")
+	leave := d.places.occupy()
 	d.background.Go(func() {
 		defer close(adopted.done)
+		defer leave()
 		defer release()
 		defer cancel(nil)
 		defer func() { _ = errors.Join(run.Close(), lock.Close()) }()

@@ -193,6 +193,11 @@ func (a *agent) alone(ctx context.Context, p *pass) (*runs.Record, error) {
 		return nil, err
 	}
 	defer release()
+	leave, err := a.d.places.take(ctx, func() { a.waiting(control.ForPlace) })
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	return p.do(ctx)
 }
 

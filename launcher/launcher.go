@@ -43,6 +43,7 @@ type Daemon struct {
 	programs  *watcher // of plugins
 	world     atomic.Pointer[world]
 	drained   atomic.Bool // no heartbeat starts
+	places    *places     // of runs
 	keeper    *keeperLink
 
 	background sync.WaitGroup // adopted runs, and old worlds that close
@@ -100,6 +101,7 @@ func newDaemon(cfg *config.Config, version string, log *zap.Logger) (*Daemon, er
 	}
 	d := &Daemon{log: log, version: version, startedAt: time.Now(), loadedAt: time.Now(), path: cfg.Path, store: store, sessions: kept}
 	d.agents = newSet(d)
+	d.places = &places{limit: func() int { return d.world.Load().cfg.Heartbeat.MaxRuns }}
 	if d.keeper, err = newKeeperLink(cfg, log); err != nil {
 		return nil, err
 	}

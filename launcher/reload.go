@@ -64,6 +64,7 @@ func (d *Daemon) reload() error {
 		return err
 	}
 	d.world.Store(w)
+	d.places.look()
 	d.programs.follow(cfg.PluginsDir)
 	d.applyFiles(TriggerReload)
 	// Heartbeats that still wait with the old source fail now, and the reload's

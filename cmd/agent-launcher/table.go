@@ -121,7 +121,11 @@ func wrong(s *control.Status) []string {
 		if r := a.Run; r != nil && r.StaleSince != nil {
 			out = append(out, fmt.Sprintf("%s: runs on a bundle that the control plane confirmed last %s ago (staleGraceSec)", a.Name, age(*r.StaleSince)))
 		}
-		if a.WaitsFor != "" {
+		switch a.WaitsFor {
+		case "":
+		case control.ForPlace:
+			out = append(out, a.Name+": waits for the end of another run: heartbeat.maxRuns is reached")
+		default:
 			out = append(out, a.Name+": waits for the end of a run of the same agent id, begun as "+a.WaitsFor)
 		}
 		if a.LastHeartbeat != nil && a.LastHeartbeat.Error != "" {

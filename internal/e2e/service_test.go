@@ -282,3 +282,38 @@ func TestDrain(t *testing.T) {
 	}
 	h.eventually("the service starts", func() bool { return len(h.starts()) == 2 })
 }
+
+// No more runs than maxRuns go on at a time; who waits says so, and a reload may
+// let all of them go.
+func TestMaxRuns(t *testing.T) {
+	h := newHost(t)
+	heartbeat := func(most int) map[string]any {
+		return map[string]any{"heartbeat": map[string]any{"intervalSec": 1, "jitter": 0, "maxRuns": most}}
+	}
+	h.configure(heartbeat(2))
+	for _, name := range []string{"a", "b", "c", "d"} {
+		h.addAgent(name, agent{command: "sleep", args: []string{"300"}})
+	}
+	h.start()
+	states := func(state string) (names []string) {
+		for _, a := range h.status().Agents {
+			if a.State == state {
+				names = append(names, a.Name)
+			}
+		}
+		return names
+	}
+	h.eventually("two run and two wait", func() bool { return len(states(control.StateRunning)) == 2 && len(states(control.StateWaiting)) == 2 })
+	first := states(control.StateRunning)[0]
+	if stdout, _, _ := h.cli("status"); !strings.Contains(stdout, "heartbeat.maxRuns is reached") {
+		t.Errorf("status: %s", stdout)
+	}
+	h.kill()
+	h.start() // what is adopted counts
+	h.eventually("two run and two wait", func() bool { return len(states(control.StateRunning)) == 2 && len(states(control.StateWaiting)) == 2 })
+	_, _, _ = h.cli("stop", first)
+	h.eventually("the next one runs", func() bool { return len(states(control.StateRunning)) == 2 && len(states(control.StateWaiting)) == 1 })
+	h.configure(heartbeat(0))
+	_, _, _ = h.cli("reload")
+	h.eventually("all run", func() bool { return len(states(control.StateRunning)) == 3 })
+}

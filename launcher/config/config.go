@@ -25,6 +25,7 @@ type Config struct {
 	Heartbeat    struct {
 		Interval time.Duration // 1 s to 24 h
 		Jitter   float64       // share of the interval, 0 to 0.5
+		MaxRuns  int           // at a time; 0: no limit
 	}
 }
 
@@ -94,7 +95,17 @@ func heartbeatShape(c *Config) []field {
 		take(d, n)
 		c.Heartbeat.Interval = seconds(interval)
 	}
-	return []field{every,
+	most := 0.0
+	limit := number(field{name: "maxRuns", doc: "How many runs may go on at a time; the others wait, first come, first served. Services count. 0: no limit."}, &most,
+		bounds{high: 100_000})
+	takeMost := limit.set
+	limit.set = func(d *document, n *node) {
+		takeMost(d, n)
+		if c.Heartbeat.MaxRuns = int(most); most != float64(c.Heartbeat.MaxRuns) {
+			d.fault(n, "must be a whole number, got %s", n.describe())
+		}
+	}
+	return []field{every, limit,
 		number(field{name: "jitter", doc: "Share of the interval by which each heartbeat may be early or late."}, &c.Heartbeat.Jitter, bounds{high: 0.5})}
 }
 

@@ -80,13 +80,16 @@ type Agent struct {
 	Coalesced     int64        `json:"coalesced"`         // triggers that joined a pending heartbeat
 	Crashes       int          `json:"crashes,omitempty"` // of a service: how often its process ended since it was healthy
 	ConfigError   string       `json:"configError,omitempty"`
-	WaitsFor      string       `json:"waitsFor,omitempty"` // in state waiting: the agent whose run must end first
+	WaitsFor      string       `json:"waitsFor,omitempty"` // in state waiting: the agent whose run must end first, or ForPlace
 }
+
+// ForPlace is what an agent waits for when as many runs go on as may.
+const ForPlace = "heartbeat.maxRuns"
 
 // The states of an agent.
 const (
 	StateIdle      = "idle"      // waits for its next heartbeat
-	StateWaiting   = "waiting"   // a run of the same agent id goes on under another file's name
+	StateWaiting   = "waiting"   // for the end of another run: of the same agent id under another file's name, or of any
 	StatePlanning  = "planning"  // its adapter says what to run
 	StateResolving = "resolving" // waits for the control plane
 	StateRunning   = "running"
