@@ -181,7 +181,7 @@ func (a *agent) beat(ctx context.Context, trigger Trigger) {
 		return
 	}
 	a.end(&control.Heartbeat{At: start, Trigger: string(p.trigger)}, rec, err)
-	if err := a.d.store.Prune(a.name); err != nil {
+	if err := a.d.store.Prune(a.name, p.world.cfg.Retention.Runs); err != nil {
 		a.d.log.Warn("cannot prune runs", zap.String("agent", a.name), zap.Error(err))
 	}
 }

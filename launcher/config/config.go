@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"fmt"
+	"math"
 	"path/filepath"
 	"time"
 
@@ -26,6 +27,11 @@ type Config struct {
 		Interval time.Duration // 1 s to 24 h
 		Jitter   float64       // share of the interval, 0 to 0.5
 		MaxRuns  int           // at a time; 0: no limit
+	}
+	Retention struct { // of records and logs of runs that are over
+		Runs  int           // of an agent, 1 or more
+		Age   time.Duration // 0: any
+		Bytes int64         // of all logs; 0: any
 	}
 }
 
@@ -76,6 +82,7 @@ func configShape(c *Config) []field {
 		path(field{name: "stateDir", doc: "Directory of run records, logs and the agents' private directories."}, &c.StateDir),
 		socket(field{name: "socket", doc: "The control socket."}, &c.Socket),
 		{name: "heartbeat", typ: "object", doc: "How often agents are started.", sub: heartbeatShape(c)},
+		{name: "retention", typ: "object", doc: "Which runs are kept that are over: their records and logs. An agent's last run always is.", sub: retentionShape(c)},
 		socket(field{name: "keeperSocket", doc: "The socket of a keeper that a unit starts. Left out: the daemon starts one itself, with its own uid."}, &c.KeeperSocket),
 		uidRange(field{name: "uidRange", doc: "First and last uid of a range for agents without a user: each gets one of its own, for good, and the last is the masker's. Needs the privilege to switch users."}, &c.UIDRange),
 	}
@@ -107,6 +114,28 @@ func heartbeatShape(c *Config) []field {
 	}
 	return []field{every, limit,
 		number(field{name: "jitter", doc: "Share of the interval by which each heartbeat may be early or late."}, &c.Heartbeat.Jitter, bounds{high: 0.5})}
+}
+
+func retentionShape(c *Config) []field {
+	r := &c.Retention
+	r.Runs, r.Age, r.Bytes = 50, 30*24*time.Hour, 2048<<20
+	runs, days, megabytes := 50.0, 30.0, 2048.0
+	whole := func(f field, to *float64, b bounds, take func()) field {
+		f = number(f, to, b)
+		set := f.set
+		f.set = func(d *document, n *node) {
+			if set(d, n); *to != math.Trunc(*to) {
+				d.fault(n, "must be a whole number, got %s", n.describe())
+			}
+			take()
+		}
+		return f
+	}
+	return []field{
+		whole(field{name: "runs", doc: "How many of each agent."}, &runs, bounds{low: 1, high: 10_000}, func() { r.Runs = int(runs) }),
+		whole(field{name: "days", doc: "For how long. 0: for any time."}, &days, bounds{high: 36_500}, func() { r.Age = time.Duration(days) * 24 * time.Hour }),
+		whole(field{name: "megabytes", doc: "How much all logs may take; the oldest go first. 0: any."}, &megabytes, bounds{high: 10_000_000}, func() { r.Bytes = int64(megabytes) << 20 }),
+	}
 }
 
 func planeShape(p *ControlPlane) []field {

@@ -160,16 +160,17 @@ func TestCutLine(t *testing.T) {
 }
 
 func TestPrune(t *testing.T) {
+	const keep = 20
 	s, dir := open(t)
 	old := begin(t, s, Running) // the oldest, and not done: it must stay
-	for range Keep + 10 {
+	for range keep + 10 {
 		begin(t, s, Ended)
 	}
-	if err := s.Prune("a"); err != nil {
+	if err := s.Prune("a", keep); err != nil {
 		t.Fatal(err)
 	}
 	records, err := s.List("a")
-	if err != nil || len(records) != Keep+1 || records[0].RunID != old.Record().RunID {
+	if err != nil || len(records) != keep+1 || records[0].RunID != old.Record().RunID {
 		t.Fatalf("%d records, %v", len(records), err)
 	}
 	// A kill between a log and its record leaves the log alone; a newer one may
@@ -177,7 +178,7 @@ func TestPrune(t *testing.T) {
 	stray, fresh := "00000000-0000-7000-8000-000000000000", uuid.Must(uuid.NewV7()).String()
 	log(t, s, stray)
 	log(t, s, fresh)
-	if err := s.Prune("a"); err != nil {
+	if err := s.Prune("a", keep); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.OpenLog("a", stray); err == nil {
@@ -185,7 +186,7 @@ func TestPrune(t *testing.T) {
 	}
 	s.RemoveLog("a", fresh)
 	logs, _ := filepath.Glob(filepath.Join(dir, "a", "*.log"))
-	if len(logs) != Keep+1 {
+	if len(logs) != keep+1 {
 		t.Fatalf("%d logs", len(logs))
 	}
 }

@@ -19,9 +19,6 @@ import (
 // maxRecord bounds a record file in bytes; a run writes three lines.
 const maxRecord = 1 << 20
 
-// Keep is how many runs of an agent are kept.
-const Keep = 50
-
 // Store is the directory of all runs of one daemon.
 type Store struct{ dir string }
 
@@ -261,37 +258,6 @@ func (s *Store) Known(runID string) bool {
 	}
 	found, err := filepath.Glob(filepath.Join(s.dir, "*", runID+recordExt))
 	return err != nil || len(found) > 0
-}
-
-// Prune removes the oldest runs of agent beyond Keep, files of runs that
-// never began included. Runs that are not done stay.
-func (s *Store) Prune(agent string) error {
-	names, err := s.files(agent)
-	if err != nil || len(names) == 0 {
-		return err
-	}
-	if err := s.pruneLogs(agent, names); err != nil || len(names) <= Keep {
-		return err
-	}
-	for _, name := range names[:len(names)-Keep] {
-		path := filepath.Join(s.dir, agent, name)
-		data, err := os.ReadFile(path)
-		if err != nil {
-			return fmt.Errorf("cannot prune run records: %w", err)
-		}
-		if rec, ok := last(data); ok && !rec.State.Done() {
-			continue
-		}
-		// The log goes first: a record without a log is complete, a log
-		// without a record would never be found again.
-		if err := os.Remove(strings.TrimSuffix(path, recordExt) + logExt); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("cannot prune run records: %w", err)
-		}
-		if err := os.Remove(path); err != nil {
-			return fmt.Errorf("cannot prune run records: %w", err)
-		}
-	}
-	return nil
 }
 
 // SetHeld remembers that an operator stopped the agent, or lets it go again.
