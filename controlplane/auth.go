@@ -116,11 +116,11 @@ func (s *Server) lookup(ctx context.Context, token string) (a actor, hash []byte
 func (c *call) permit(r role) error {
 	switch {
 	case r == operator && c.actor.operator == nil:
-		return forbidden("A host's token opens only that host's resolve")
+		return forbidden("A host's token opens only that host's resolve and changes")
 	case r == bootstrap && (c.actor.operator == nil || !c.actor.operator.All):
 		return forbidden("Only the bootstrap operator may do this")
 	case r == host && c.actor.host == nil:
-		return forbidden("Only the host itself may resolve")
+		return forbidden("Only the host itself may do this")
 	case r == host && c.actor.host.ID != c.PathValue("hostId"):
 		return forbidden("This token belongs to another host")
 	}

@@ -64,6 +64,7 @@ func (s *Server) table() []route {
 		{"GET", "/api/agents/{agentId}", operator, s.getAgent, 0, ""},
 		{"PATCH", "/api/agents/{agentId}", operator, s.patchAgent, jsonLimit, json},
 
+		{"GET", "/api/hosts/{hostId}/changes", host, s.hostChanges, 0, ""},
 		{"POST", "/api/hosts/{hostId}/resolve", host, s.resolve, protocol.MaxRequestSize, protocol.ContentType},
 	}
 }
@@ -132,6 +133,9 @@ func (s *Server) run(w http.ResponseWriter, req *http.Request, r route) {
 	if err != nil {
 		s.fail(w, req, err)
 		return
+	}
+	if r.method != http.MethodGet && r.role != host {
+		s.changes.note()
 	}
 	a.write(w)
 }

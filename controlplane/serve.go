@@ -49,6 +49,9 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, cert *tls.Certificat
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          zap.NewStdLog(s.log.Named("http")),
+		BaseContext: func(net.Listener) context.Context { // a host that waits for changes must not delay the end
+			return context.WithValue(context.Background(), endingKey{}, ctx.Done())
+		},
 	}
 	ended := make(chan error, 1)
 	go func() {

@@ -76,6 +76,7 @@ type Server struct {
 	log       *zap.Logger
 	now       func() time.Time
 	resolving chan struct{}
+	changes   *changes
 	lock      *os.File
 
 	keepEvents int
@@ -84,7 +85,7 @@ type Server struct {
 // Open opens the data directory, which no other server may have open. On the
 // first start it makes master.key, signing.key and operator.token there.
 func Open(o Options) (*Server, error) {
-	s := &Server{ttl: o.BundleTTL, keepEvents: o.KeepEvents, log: o.Log, now: o.Now, resolving: make(chan struct{}, maxResolving)}
+	s := &Server{ttl: o.BundleTTL, keepEvents: o.KeepEvents, log: o.Log, now: o.Now, resolving: make(chan struct{}, maxResolving), changes: newChanges()}
 	if s.ttl == 0 {
 		s.ttl = DefaultBundleTTL
 	}

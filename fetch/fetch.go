@@ -53,6 +53,9 @@ type Source interface {
 	// if there is a bundle that may still be used; not if the control plane refuses
 	// this host.
 	Resolve(ctx context.Context, a Agent) (Resolved, error)
+	// Watch calls changed soon after something may have changed at the control
+	// plane, until ctx ends or the source is closed.
+	Watch(ctx context.Context, changed func())
 	// Forget drops the bundle that is kept of an agent which is no more. Calls
 	// of Resolve for it must have ended, or their ctx.
 	Forget(agentID string)

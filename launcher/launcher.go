@@ -135,6 +135,7 @@ func (d *Daemon) run(ctx context.Context, listener net.Listener, signals Signals
 	served := d.serve(server, listener)
 	defer func() { _ = server.Close(); <-served }()
 	d.background.Go(func() { d.retain(agentsCtx) })
+	d.background.Go(func() { d.push(agentsCtx) })
 	d.log.Info("started", zap.String("version", d.version), zap.Int("agents", d.agents.size()),
 		zap.String("controlPlane", d.world.Load().cfg.ControlPlane.URL))
 	notify("READY=1", d.statusLine())

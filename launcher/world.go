@@ -1,6 +1,7 @@
 package launcher
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -17,6 +18,8 @@ import (
 type world struct {
 	cfg     *config.Config
 	source  fetch.Source
+	ctx     context.Context // ends with it
+	cancel  context.CancelFunc
 	plugins *plugins.Host
 }
 
@@ -37,10 +40,13 @@ func newWorld(cfg *config.Config, log *zap.Logger) (*world, error) {
 		source.Close()
 		return nil, err
 	}
-	return &world{cfg: cfg, source: source, plugins: host}, nil
+	w := &world{cfg: cfg, source: source, plugins: host}
+	w.ctx, w.cancel = context.WithCancel(context.Background())
+	return w, nil
 }
 
 func (w *world) close() {
+	w.cancel()
 	w.source.Close()
 	w.plugins.Close()
 }

@@ -322,10 +322,12 @@ func newProxy(t testing.TB, plane http.Handler) *proxy {
 
 func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
-	p.requests++
+	if strings.HasSuffix(r.URL.Path, "/resolve") {
+		p.requests++
+	}
 	attack := p.attack
 	p.mu.Unlock()
-	if attack == nil {
+	if attack == nil || !strings.HasSuffix(r.URL.Path, "/resolve") {
 		p.plane.ServeHTTP(w, r)
 		return
 	}

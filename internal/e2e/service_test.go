@@ -317,3 +317,18 @@ func TestMaxRuns(t *testing.T) {
 	_, _, _ = h.cli("reload")
 	h.eventually("all run", func() bool { return len(states(control.StateRunning)) == 3 })
 }
+
+// A rotation reaches a service at once, and not at its next heartbeat; a control
+// plane that was away is asked when it is back.
+func TestPush(t *testing.T) {
+	h := newHost(t)
+	h.configure(map[string]any{"heartbeat": map[string]any{"intervalSec": 3600}})
+	secret := h.plane.CreateSecret(h.company, "token", "first-token")
+	h.addAgent("a", agent{command: "sh", args: []string{"-c", serve}, env: map[string]any{"TOKEN": ref(secret, "latest")}, more: service()})
+	h.start()
+	for n, value := range []string{"second", "third", "fourth"} {
+		h.eventually("it runs", func() bool { return len(h.starts()) == n+1 })
+		h.plane.Rotate(secret, value+"-token")
+	}
+	h.eventually("it has the last", func() bool { s := h.starts(); return strings.HasSuffix(s[len(s)-1], "/fourth-token/") })
+}
