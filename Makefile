@@ -45,6 +45,10 @@ test: build build-demo # all tests; REQUIRE_SANDBOX=1 makes a skipped sandbox te
 e2e: build build-demo # real claude and codex as agents; needs npm, its registry and 800 MB
 	AGENT_LAUNCHER_BIN=$(BIN) $(TEST) -tags e2e -count=1 -timeout 15m -run '^TestCLIs$$' -v ./internal/e2e
 
+.PHONY: soak
+soak: build build-demo # a hundred agents and what goes wrong on a host, for SOAK (10m)
+	AGENT_LAUNCHER_BIN=$(BIN) $(TEST) -tags soak -count=1 -timeout 24h -run '^TestSoak$$' -v ./internal/e2e
+
 .PHONY: check
 check: go gcc build build-demo # format, vet, staticcheck, drift of generated code, races
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go' 2>/dev/null || find . -name '*.go')); \
