@@ -19,13 +19,23 @@ import (
 // Case is one agent's configuration and what the adapter should make of it.
 // The kit also tries many that are derived from it, so each case should show
 // other fields. At least one without Problems is needed.
+//
+// For an adapter.Observer, Output is what a run of the case prints: best what
+// the real tool did. The kit also tries it cut, spoiled and at odd ends.
 type Case struct {
 	Name     string            // of the case; may be empty
 	Config   string            // PlanRequest.Config: one JSON object
 	Env      map[string]string // PlanRequest.Env
 	Secrets  []string          // PlanRequest.SecretNames
+	Task     string            // PlanRequest.Task
+	Wake     string            // PlanRequest.Wake: one JSON object, or empty
+	Session  *adapter.Session  // PlanRequest.Session
 	Problems []string          // the fields of all problems that Plan must report, in any order; nil: it must plan
-	Plan     *adapter.Plan     // what it must plan; nil: any plan that keeps the rules
+	Plan     *adapter.Plan     // what it must plan, Carry aside; nil: any plan that keeps the rules
+
+	Output string           // of the run; empty, with an Exit of 0 and no Want: it is not observed
+	Exit   adapter.Exit     // how the run ended
+	Want   *adapter.Outcome // what it came to, of its session the ID alone; nil: any outcome that keeps the rules
 }
 
 // Run tests an adapter in this process.

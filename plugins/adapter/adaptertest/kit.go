@@ -34,6 +34,7 @@ var checks = []struct {
 	{"Concurrent", (*kit).concurrent},
 	{"Large", (*kit).large},
 	{"Environment", (*kit).environment},
+	{"Observe", (*kit).observe},
 	{"Deadline", (*kit).deadline}, // the last: it ends the server
 }
 
@@ -41,11 +42,16 @@ var checks = []struct {
 const secretName = "ADAPTERTEST_SECRET"
 
 func (c *Case) request() *adapterpb.PlanRequest {
-	return &adapterpb.PlanRequest{
+	r := &adapterpb.PlanRequest{
 		AgentId: "0197c0de-0000-7000-8000-00000000000a", AgentName: "agent", CompanyId: "0197c0de-0000-7000-8000-00000000000c",
 		RunId: "0197c0de-0000-7000-8000-00000000000d", Trigger: "timer",
 		Config: []byte(c.Config), Env: c.Env, SecretNames: append([]string{secretName}, c.Secrets...),
+		Task: c.Task, Wake: []byte(c.Wake),
 	}
+	if c.Session != nil {
+		r.Session = &adapterpb.Session{Id: c.Session.ID, State: c.Session.State}
+	}
+	return r
 }
 
 func (c *Case) name(i int) string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -50,14 +51,7 @@ func (e tester) TestEnvironment(context.Context, adapter.EnvironmentRequest) ([]
 }
 
 func TestKitFindsFaults(t *testing.T) {
-	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0) // for the stacks of the panics
-	if err != nil {
-		t.Fatal(err)
-	}
-	stderr := os.Stderr
-	os.Stderr = null
-	defer func() { os.Stderr = stderr; _ = null.Close() }()
-
+	quietPanics(t)
 	good := Case{Config: `{"model":"x"}`, Env: map[string]string{"A": "1"}, Secrets: []string{"TOKEN"}}
 	var calls atomic.Int64
 	describe := func(change func(*adapter.Description)) adapter.Adapter { return fake{describe: change} }
@@ -92,6 +86,9 @@ func TestKitFindsFaults(t *testing.T) {
 		{plan(func(p *adapter.Plan) { p.Env = map[string]string{"LD_PRELOAD": ""} }), good, "steers a loader"},
 		{plan(func(p *adapter.Plan) { p.Env = map[string]string{"a b": ""} }), good, "a name that is none"},
 		{plan(func(p *adapter.Plan) { p.Argv = append(p.Argv, fmt.Sprint(calls.Add(1))) }), good, "one request, two answers"},
+		{plan(func(p *adapter.Plan) { p.Needs.Write = []string{"work"} }), good, "needs a path that is not absolute"},
+		{plan(func(p *adapter.Plan) { p.Carry = make([]byte, adapter.MaxState+1) }), good, "carry has 65537 bytes"},
+		{plan(func(p *adapter.Plan) { p.Timeout = time.Hour }), Case{Config: `{"model":"x"}`, Plan: &adapter.Plan{Argv: []string{"agent"}, Dir: "/"}}, "want argv"},
 		{plan(func(p *adapter.Plan) { p.Stdin = make([]byte, adapter.MaxMessageSize) }), good, "a message above 4 MiB"},
 		{fake{plan: func(_ context.Context, r adapter.PlanRequest, _ *adapter.Plan) error {
 			var config struct{ Model string }
@@ -135,4 +132,100 @@ func TestKitNoticesWhoGoesOn(t *testing.T) {
 	if err := end(); err == nil || !strings.Contains(err.Error(), "a call goes on") {
 		t.Error(err)
 	}
+}
+
+// observer is a fake with an Observe that a table can break.
+type observer struct {
+	fake
+	observe func(*adapter.Observation) (adapter.Outcome, error)
+}
+
+func (o observer) Observe(_ context.Context, run *adapter.Observation) (adapter.Outcome, error) {
+	return o.observe(run)
+}
+
+func TestKitFindsFaultsOfObservers(t *testing.T) {
+	quietPanics(t)
+	outcome := func(o adapter.Outcome) func(*adapter.Observation) (adapter.Outcome, error) {
+		return func(run *adapter.Observation) (adapter.Outcome, error) {
+			for range run.Lines {
+			}
+			return o, nil
+		}
+	}
+	output := `{"text":"one","n":1}` + "\n" + `{"text":"two"}` + "\n"
+	for _, c := range []struct {
+		observe func(*adapter.Observation) (adapter.Outcome, error)
+		wanted  *adapter.Outcome
+		want    string
+	}{
+		{outcome(adapter.Outcome{Summary: "x"}), &adapter.Outcome{Summary: "x"}, ""},
+		{outcome(adapter.Outcome{Summary: "x"}), &adapter.Outcome{Summary: "y"}, "the outcome is"},
+		{outcome(adapter.Outcome{Session: &adapter.Session{ID: "a"}}), &adapter.Outcome{}, "and session a, want"},
+		{func(*adapter.Observation) (adapter.Outcome, error) { return adapter.Outcome{}, nil }, nil, ""}, // it need not listen
+		{func(*adapter.Observation) (adapter.Outcome, error) { return adapter.Outcome{}, os.ErrClosed }, nil, ""},
+		{outcome(adapter.Outcome{Session: &adapter.Session{}}), nil, "a session has no id"},
+		{outcome(adapter.Outcome{Session: &adapter.Session{ID: strings.Repeat("x", adapter.MaxSessionID+1)}}), nil, "more than 256 bytes"},
+		{outcome(adapter.Outcome{Session: &adapter.Session{ID: "x", State: make([]byte, adapter.MaxState+1)}}), nil, "more than 65536 bytes"},
+		{outcome(adapter.Outcome{Usage: adapter.Usage{OutputTokens: -1}}), nil, "usage is negative"},
+		{outcome(adapter.Outcome{CostUSD: -1}), nil, "the cost is no amount"},
+		{outcome(adapter.Outcome{CostUSD: math.NaN()}), nil, "the cost is no amount"},
+		{outcome(adapter.Outcome{CostUSD: math.Inf(1)}), nil, "the cost is no amount"},
+		{outcome(adapter.Outcome{Class: adapter.ErrorAuth}), nil, "without an error"},
+		{outcome(adapter.Outcome{Error: "x"}), nil, `has the class "", which is none`},
+		{outcome(adapter.Outcome{Error: "x", Class: "sad"}), nil, `has the class "sad"`},
+		{outcome(adapter.Outcome{Summary: "\xff"}), nil, "Observe failed"},
+		{func(run *adapter.Observation) (adapter.Outcome, error) {
+			run.Progress("two\nlines")
+			return adapter.Outcome{}, nil
+		}, nil, "progress has several lines"},
+		{func(run *adapter.Observation) (adapter.Outcome, error) { // what was the last piece
+			last := ""
+			for line := range run.Lines {
+				var m map[string]any
+				if json.Unmarshal(line, &m) == nil {
+					last = m["text"].(string)
+				}
+			}
+			return adapter.Outcome{Summary: last}, nil
+		}, &adapter.Outcome{Summary: "two"}, "Observe failed: the adapter panicked"},
+	} {
+		var faults []string
+		k := &kit{cases: []Case{{Config: `{"model":"x"}`, Output: output, Want: c.wanted}}, can: []string{adapter.CanObserve}}
+		k.client, k.end = serve(observer{observe: c.observe}, patience)
+		k.fault = func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
+		k.observe()
+		k.deadline()
+		all := strings.Join(faults, "\n")
+		if (all == "") != (c.want == "") || !strings.Contains(all, c.want) {
+			t.Errorf("want %q, got %d faults: %.2000s", c.want, len(faults), all)
+		}
+	}
+}
+
+// An observer must be one that the daemon knows of.
+func TestKitFindsHiddenObservers(t *testing.T) {
+	for _, c := range []struct {
+		a    adapter.Adapter
+		want bool
+	}{{fake{}, false}, {observer{observe: func(*adapter.Observation) (adapter.Outcome, error) { return adapter.Outcome{}, nil }}, true}} {
+		found := false
+		k := &kit{fault: func(string, ...any) { found = true }}
+		k.client, k.end = serve(c.a, patience)
+		k.observe()
+		if err := k.end(); found != c.want || err != nil {
+			t.Errorf("%T: found %v, %v", c.a, found, err)
+		}
+	}
+}
+
+// quietPanics drops the stacks that the server prints.
+func quietPanics(t *testing.T) {
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stderr := os.Stderr
+	os.Stderr = null
+	t.Cleanup(func() { os.Stderr = stderr; _ = null.Close() })
 }

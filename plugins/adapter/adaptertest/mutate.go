@@ -6,6 +6,9 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+
+	"github.com/agent-launcher/agent-launcher/plugins/adapter"
+	"github.com/agent-launcher/agent-launcher/plugins/adapter/adapterpb"
 )
 
 // maxMutations bounds how many are tried of each case.
@@ -28,6 +31,22 @@ func mutations(config string) []string {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	rnd.Shuffle(len(near), func(i, j int) { near[i], near[j] = near[j], near[i] })
 	return append(out, near[:min(len(near), maxMutations-len(out))]...)
+}
+
+// oddRequests are those of a case that was woken oddly, or whose last run left
+// odd things.
+func oddRequests(c *Case) (out []*adapterpb.PlanRequest) {
+	for _, text := range []string{"", "-", "--help", "../x", "a b", "\n", "{}", "null", `{"a":{"a":[null,1e999]}}`, "\u202e", strings.Repeat("x", adapter.MaxSessionID)} {
+		r := c.request()
+		r.Task, r.Wake, r.Session = text, []byte(text), &adapterpb.Session{Id: text, State: []byte(text)}
+		out = append(out, r)
+		if c.Session != nil {
+			r := c.request()
+			r.Session.Id = text
+			out = append(out, r)
+		}
+	}
+	return out
 }
 
 // odd are values in place of others.

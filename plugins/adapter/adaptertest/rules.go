@@ -8,6 +8,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/agent-launcher/agent-launcher/plugins/adapter"
 	"github.com/agent-launcher/agent-launcher/plugins/adapter/adapterpb"
 )
 
@@ -47,6 +48,14 @@ func (k *kit) keepsRules(what string, r *adapterpb.PlanRequest, reply *adapterpb
 		if strings.Contains(s, secretName) {
 			broken("argv or dir holds the name of a secret: values are in the agent's environment and nowhere else")
 		}
+	}
+	for _, path := range slices.Concat(p.GetNeeds().GetRead(), p.GetNeeds().GetWrite(), p.GetNeeds().GetExec()) {
+		if !filepath.IsAbs(path) {
+			broken("needs a path that is not absolute")
+		}
+	}
+	if len(p.GetCarry()) > adapter.MaxState {
+		broken("carry has %d bytes, the most is %d", len(p.GetCarry()), adapter.MaxState)
 	}
 	for name, value := range p.GetEnv() {
 		given, has := r.GetEnv()[name]
