@@ -24,7 +24,7 @@ help: # this list
 .PHONY: build
 build: go # the programs, into bin/
 	$(LINK) -o $(BIN)/ ./cmd/...
-	$(LINK) -o $(BIN)/plugins/ ./plugins/process
+	$(LINK) -o $(BIN)/plugins/ ./plugins/process ./plugins/claude_local
 
 .PHONY: demo
 demo: build build-demo # show the main job on a control plane of its own

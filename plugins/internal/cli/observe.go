@@ -1,0 +1,187 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/agent-launcher/agent-launcher/plugins/adapter"
+)
+
+// What is kept of texts, in bytes.
+const (
+	MaxSummary  = 2000
+	maxProgress = 200
+	maxError    = 500
+)
+
+// Run is one run under observation: what it was planned with, and what became
+// of it.
+type Run struct {
+	Carry   Carry
+	Before  State // of the resumed session
+	Session string
+	Spoke   bool   // the model answered, so that there is something to resume
+	Events  bool   // the tool got as far as to report anything
+	Said    string // the end of what it printed in plain words
+	Exit    adapter.Exit
+	o       *adapter.Observation
+}
+
+// Watch reads the whole output. Each JSON object goes to event.
+func Watch(o *adapter.Observation, event func(*Run, []byte)) *Run {
+	r := &Run{o: o}
+	if json.Unmarshal(o.Carry, &r.Carry) != nil {
+		r.Carry = Carry{}
+	}
+	if r.Carry.Resumed != "" {
+		r.Before = stateOf(o.Session)
+	}
+	for line := range o.Lines {
+		switch line = bytes.TrimSpace(line); {
+		case len(line) > 0 && line[0] == '{' && json.Valid(line):
+			event(r, line)
+		case len(line) > 0:
+			r.Said = tail(r.Said + "\n" + OneLine(string(line), maxError))
+		}
+	}
+	r.Exit = o.Exit()
+	return r
+}
+
+// tail keeps the end of a text.
+func tail(s string) string {
+	if len(s) > 4*maxError {
+		s = s[len(s)-4*maxError:]
+	}
+	return s
+}
+
+// Progress reports the first line of a text.
+func (r *Run) Progress(text string) {
+	if line := OneLine(text, maxProgress); line != "" {
+		r.o.Progress(line)
+	}
+}
+
+// Keep is the session for the next run. state is what is known of it now. A
+// session that never held an answer is not worth one: it may not be stored.
+func (r *Run) Keep(state State) *adapter.Session {
+	if !r.Spoke && r.Carry.Resumed == "" {
+		return nil
+	}
+	id := r.Session
+	if id == "" {
+		id = r.Carry.Resumed
+	}
+	state.Fingerprint = r.Carry.Fingerprint
+	return state.Session(id)
+}
+
+// Ended is why a run failed whose tool does not say so itself; empty if it did
+// not.
+func (r *Run) Ended() (string, adapter.ErrorClass) {
+	said := OneLine(lastLine(r.Said), maxError)
+	switch {
+	case strings.Contains(r.Exit.Reason, "timed out"):
+		return "the run " + OneLine(r.Exit.Reason, maxError), adapter.ErrorTimeout
+	case r.Exit.Reason != "":
+		return "the run was ended: " + OneLine(r.Exit.Reason, maxError), adapter.ErrorOther
+	case r.Exit.Signal != 0:
+		return fmt.Sprintf("ended by signal %d", r.Exit.Signal), adapter.ErrorOther
+	case r.Exit.Code == 0:
+		return "", ""
+	case said == "":
+		return fmt.Sprintf("exit status %d", r.Exit.Code), adapter.ErrorOther
+	case !r.Events: // it did not begin
+		return said, adapter.ErrorConfig
+	}
+	return said, adapter.ErrorOther
+}
+
+func lastLine(s string) string { return s[strings.LastIndexByte(s, '\n')+1:] }
+
+// StatusClass is the kind of an HTTP status of a model API.
+func StatusClass(status int64) adapter.ErrorClass {
+	switch {
+	case status == 401 || status == 403:
+		return adapter.ErrorAuth
+	case status == 404: // no such model, or no such API
+		return adapter.ErrorConfig
+	case status == 429:
+		return adapter.ErrorRateLimit
+	case status >= 500 && status <= 599:
+		return adapter.ErrorOverloaded
+	}
+	return adapter.ErrorOther
+}
+
+// Decode is json.Unmarshal that leaves out what has not the type it should.
+func Decode(data []byte, v any) bool {
+	err := json.Unmarshal(data, v)
+	var mismatch *json.UnmarshalTypeError
+	return err == nil || errors.As(err, &mismatch)
+}
+
+// Count is a number of tokens in somebody's JSON: whatever else stands there is
+// 0. The bound leaves room for sums.
+type Count int64
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (c *Count) UnmarshalJSON(data []byte) error {
+	*c = Count(number(data, 1<<40))
+	return nil
+}
+
+// USD is an amount of money in somebody's JSON, like Count.
+type USD float64
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (u *USD) UnmarshalJSON(data []byte) error {
+	*u = USD(number(data, 1e9))
+	return nil
+}
+
+func number(data []byte, high float64) float64 {
+	f, err := strconv.ParseFloat(string(data), 64)
+	if err != nil || !(f > 0) {
+		return 0
+	}
+	return min(f, high)
+}
+
+// Clip cuts a text to n bytes of whole, printable characters.
+func Clip(s string, n int) string {
+	s = strings.TrimSpace(strings.ToValidUTF8(s, "\uFFFD"))
+	if len(s) <= n {
+		return s
+	}
+	const more = "..."
+	cut := n - len(more)
+	for cut > 0 && !utf8.RuneStart(s[cut]) {
+		cut--
+	}
+	return s[:cut] + more
+}
+
+// OneLine is the first line of a text that has something in it, without
+// control characters.
+func OneLine(s string, n int) string {
+	for line := range strings.Lines(s) {
+		line = strings.TrimSpace(strings.Map(func(r rune) rune {
+			if unicode.IsControl(r) {
+				return ' '
+			}
+			return r
+		}, line))
+		if line != "" {
+			return Clip(line, n)
+		}
+	}
+	return ""
+}
