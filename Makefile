@@ -24,7 +24,7 @@ help: # this list
 .PHONY: build
 build: go # the programs, into bin/
 	$(LINK) -o $(BIN)/ ./cmd/...
-	$(LINK) -o $(BIN)/plugins/ ./plugins/process ./plugins/claude_local
+	$(LINK) -o $(BIN)/plugins/ ./plugins/process ./plugins/claude_local ./plugins/codex_local
 
 .PHONY: demo
 demo: build build-demo # show the main job on a control plane of its own
@@ -43,7 +43,7 @@ test: build build-demo # all tests; REQUIRE_SANDBOX=1 makes a skipped sandbox te
 # What it installs stays in XDG_CACHE_HOME, else in /var/tmp.
 .PHONY: e2e
 e2e: build build-demo # real claude and codex as agents; needs npm, its registry and 800 MB
-	AGENT_LAUNCHER_BIN=$(BIN) $(TEST) -tags e2e -count=1 -timeout 15m -run '^TestCLIs$$' -v ./internal/e2e
+	AGENT_LAUNCHER_BIN=$(BIN) $(TEST) -tags e2e -count=1 -timeout 15m -run '^(TestCLIs|TestAdapters)$$' -v ./internal/e2e
 
 .PHONY: soak
 soak: build build-demo # a hundred agents and what goes wrong on a host, for SOAK (10m)

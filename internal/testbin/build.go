@@ -16,7 +16,7 @@ var targets = []struct {
 	packages []string
 }{
 	{"", []string{"./cmd/agent-launcher", "./cmd/agent-launcher-stage", "./cmd/control-plane"}},
-	{"plugins", []string{"./plugins/process", "./plugins/claude_local"}},
+	{"plugins", []string{"./plugins/process", "./plugins/claude_local", "./plugins/codex_local"}},
 	{"demo", []string{"./internal/demo/agent", "./internal/memscan/cmd/memscan"}},
 }
 

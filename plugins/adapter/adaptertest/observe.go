@@ -136,7 +136,7 @@ func (k *kit) oddOutputs(w *watched, output string, rnd *rand.Rand) {
 func spoiled(output string, rnd *rand.Rand) []string {
 	out := []string{"", "\n", "{", "null\n", "{}\n", "\x00\xff\n", strings.Repeat("[", 100_000) + "\n", strings.Repeat("x", 3<<20), output + output}
 	lines := strings.SplitAfter(output, "\n")
-	for range 30 {
+	for range 20 {
 		out = append(out, output[:rnd.IntN(len(output)+1)])
 		i, j := rnd.IntN(len(lines)), rnd.IntN(len(lines))
 		swapped := slices.Clone(lines)
@@ -164,7 +164,7 @@ func oddLines(line string, rnd *rand.Rand) []string {
 	if json.Unmarshal([]byte(line), &value) != nil {
 		return nil
 	}
-	const most = 40
+	const most = 20
 	var out []string
 	seen := 0
 	vary(value, func(v any) {

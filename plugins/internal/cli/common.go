@@ -83,7 +83,8 @@ func (c *Common) Needs() adapter.Needs {
 
 // Env adds variables to the agent's own, which win.
 func Env(r *adapter.PlanRequest, more map[string]string) map[string]string {
-	env := maps.Clone(more)
+	env := map[string]string{}
+	maps.Copy(env, more)
 	for _, name := range r.SecretNames {
 		delete(env, name)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -86,7 +87,7 @@ func (r *Run) Keep(state State) *adapter.Session {
 // Ended is why a run failed whose tool does not say so itself; empty if it did
 // not.
 func (r *Run) Ended() (string, adapter.ErrorClass) {
-	said := OneLine(lastLine(r.Said), maxError)
+	said := OneLine(complaint(r.Said), maxError)
 	switch {
 	case strings.Contains(r.Exit.Reason, "timed out"):
 		return "the run " + OneLine(r.Exit.Reason, maxError), adapter.ErrorTimeout
@@ -104,7 +105,16 @@ func (r *Run) Ended() (string, adapter.ErrorClass) {
 	return said, adapter.ErrorOther
 }
 
-func lastLine(s string) string { return s[strings.LastIndexByte(s, '\n')+1:] }
+// complaint is the last line that calls itself an error, else the last.
+func complaint(said string) string {
+	lines := strings.Split(said, "\n")
+	for _, line := range slices.Backward(lines) {
+		if strings.HasPrefix(strings.ToLower(line), "error") {
+			return line
+		}
+	}
+	return lines[len(lines)-1]
+}
 
 // StatusClass is the kind of an HTTP status of a model API.
 func StatusClass(status int64) adapter.ErrorClass {
