@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"strings"
 	"sync"
 
 	"google.golang.org/grpc"
@@ -48,7 +49,7 @@ func (s *server) Observe(stream observeStream) error {
 		Progress: func(text string) {
 			sending.Lock()
 			defer sending.Unlock()
-			_ = stream.Send(&adapterpb.ObserveResponse{Of: &adapterpb.ObserveResponse_Progress{Progress: &adapterpb.Progress{Text: text}}})
+			_ = stream.Send(&adapterpb.ObserveResponse{Of: &adapterpb.ObserveResponse_Progress{Progress: &adapterpb.Progress{Text: valid(text)}}})
 		},
 	})
 	if err != nil {
@@ -63,9 +64,13 @@ func (o *Outcome) wire() *adapterpb.Outcome {
 	return &adapterpb.Outcome{
 		Session: sessionTo(o.Session),
 		Usage:   &adapterpb.Usage{InputTokens: o.Usage.InputTokens, OutputTokens: o.Usage.OutputTokens, CachedInputTokens: o.Usage.CachedInputTokens},
-		CostUsd: o.CostUSD, Summary: o.Summary, Error: o.Error, ErrorClass: string(o.Class),
+		CostUsd: o.CostUSD, Summary: valid(o.Summary), Error: valid(o.Error), ErrorClass: string(o.Class),
 	}
 }
+
+// valid mends what an agent printed: a string that is not UTF-8 would end the
+// call.
+func valid(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
 // output makes lines of what comes.
 type output struct {

@@ -174,7 +174,8 @@ func TestKitFindsFaultsOfObservers(t *testing.T) {
 		{outcome(adapter.Outcome{Class: adapter.ErrorAuth}), nil, "without an error"},
 		{outcome(adapter.Outcome{Error: "x"}), nil, `has the class "", which is none`},
 		{outcome(adapter.Outcome{Error: "x", Class: "sad"}), nil, `has the class "sad"`},
-		{outcome(adapter.Outcome{Summary: "\xff"}), nil, "Observe failed"},
+		{outcome(adapter.Outcome{Summary: "\xff"}), nil, ""}, // the SDK mends it
+		{outcome(adapter.Outcome{Session: &adapter.Session{ID: "\xff"}}), nil, "Observe failed"},
 		{func(run *adapter.Observation) (adapter.Outcome, error) {
 			run.Progress("two\nlines")
 			return adapter.Outcome{}, nil

@@ -226,7 +226,7 @@ func (k *kit) watch(w *watched) *adapterpb.Outcome {
 			return nil
 		case m.GetOutcome() != nil:
 			outcome = m.GetOutcome()
-		case strings.ContainsAny(m.GetProgress().GetText(), "\r\n"):
+		case strings.Contains(m.GetProgress().GetText(), "\n"):
 			k.fault("%s: progress has several lines", w.what)
 			return nil
 		}
