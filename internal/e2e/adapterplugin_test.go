@@ -27,21 +27,16 @@ import (
 // apartVar is set in a test that apart began again.
 const apartVar = "E2E_APART"
 
-// apart runs the test again in a network namespace of its own and reports true
-// there, with the loopback up. Whatever a tool tries to reach beside is not
-// there.
-func apart(t *testing.T) bool {
+// apart runs the test again in a network namespace of its own, with value in
+// apartVar. Whatever a tool tries to reach there but the loopback does not exist.
+func apart(t *testing.T, value string) {
 	t.Helper()
-	if os.Getenv(apartVar) != "" {
-		must(t, loopbackUp())
-		return true
-	}
 	args := []string{"-test.run=^" + t.Name() + "$", "-test.v"}
 	if *recording {
 		args = append(args, "-record")
 	}
 	again := exec.Command(os.Args[0], args...)
-	again.Env = append(os.Environ(), apartVar+"=1")
+	again.Env = append(os.Environ(), apartVar+"="+value)
 	again.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
 	if os.Geteuid() != 0 {
 		again.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
@@ -53,7 +48,6 @@ func apart(t *testing.T) bool {
 	if err != nil {
 		t.Errorf("in a network namespace: %v", err)
 	}
-	return false
 }
 
 func loopbackUp() error {

@@ -123,7 +123,7 @@ func (claude) TestEnvironment(_ context.Context, r adapter.EnvironmentRequest) (
 	}
 	checks := c.Checks(&r, append(keys(), clouds()...))
 	if c.SkipPermissions && r.Env["IS_SANDBOX"] == "" && os.Geteuid() == 0 {
-		checks = append(checks, adapter.Check{Level: adapter.LevelWarn, Field: "dangerouslySkipPermissions", Message: "is refused by claude if the agent runs as root",
+		checks = append(checks, adapter.Check{Level: adapter.LevelInfo, Field: "dangerouslySkipPermissions", Message: "is refused by claude if the agent runs as root, as the launcher does",
 			Hint: "give the agent a user of its own, or set IS_SANDBOX=1 in env"})
 	}
 	return checks, nil
