@@ -43,7 +43,7 @@ test: build build-demo # all tests; REQUIRE_SANDBOX=1 makes a skipped sandbox te
 # What it installs stays in XDG_CACHE_HOME, else in /var/tmp.
 .PHONY: e2e
 e2e: build build-demo # real claude and codex as agents; needs npm, its registry and 800 MB
-	AGENT_LAUNCHER_BIN=$(BIN) $(TEST) -tags e2e -count=1 -timeout 15m -run '^(TestCLIs|TestAdapters)$$' -v ./internal/e2e
+	AGENT_LAUNCHER_BIN=$(BIN) $(TEST) -tags e2e -count=1 -timeout 15m -run '^(TestCLIs|TestAdapters|TestRealAgents)$$' -v ./internal/e2e
 
 .PHONY: soak
 soak: build build-demo # a hundred agents and what goes wrong on a host, for SOAK (10m)
