@@ -66,7 +66,7 @@ func (h *Host) Observe(ctx context.Context, adapterType string, o *adapter.Obser
 	go out.listen()
 	out.send(&adapterpb.ObserveRequest{Of: &adapterpb.ObserveRequest_Start{Start: &adapterpb.ObserveStart{
 		AgentId: o.AgentID, AgentName: o.AgentName, CompanyId: o.CompanyID, RunId: o.RunID,
-		Config: o.Config, Task: o.Task, Session: sessionTo(o.Session), Carry: o.Carry,
+		Task: o.Task, Session: sessionTo(o.Session), Carry: o.Carry,
 	}}})
 	return out, nil
 }

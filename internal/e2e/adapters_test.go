@@ -89,7 +89,7 @@ func (b *bench) run(t *testing.T, u *turn) {
 	if u.kill && u.mode == "" {
 		exit.Reason = "timed out: as the launcher says it"
 	}
-	outcome, progress := observe(t, b.client, &adapterpb.ObserveStart{Config: request.Config, Session: request.Session, Carry: reply.GetPlan().GetCarry()}, output, exit)
+	outcome, progress := observe(t, b.client, &adapterpb.ObserveStart{Session: request.Session, Carry: reply.GetPlan().GetCarry()}, output, exit)
 	b.ended[u.name] = outcome.GetSession()
 	b.compare(t, u, outcome, exit)
 	b.checkRequests(t, u, b.stub.Requests()[before:])

@@ -2,7 +2,6 @@ package adapter
 
 import (
 	"context"
-	"encoding/json"
 	"iter"
 )
 
@@ -21,10 +20,9 @@ type Observation struct {
 	AgentName string
 	CompanyID string
 	RunID     string
-	Config    json.RawMessage // as in PlanRequest
 	Task      string
 	Session   *Session // that Plan was given
-	Carry     []byte   // as Plan made it
+	Carry     []byte   // as Plan made it: what of the configuration matters here, for one
 
 	// Lines yields the output, stdout and stderr as they came, a line at a time
 	// without its end. It ends with the run. A line above MaxLine bytes is left out.

@@ -40,7 +40,6 @@ func (s *server) Observe(stream observeStream) error {
 		AgentName: start.GetAgentName(),
 		CompanyID: start.GetCompanyId(),
 		RunID:     start.GetRunId(),
-		Config:    start.GetConfig(),
 		Task:      start.GetTask(),
 		Session:   sessionFrom(start.GetSession()),
 		Carry:     start.GetCarry(),

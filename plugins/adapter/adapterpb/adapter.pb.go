@@ -673,12 +673,11 @@ type ObserveStart struct {
 	AgentName string `protobuf:"bytes,2,opt,name=agent_name,json=agentName,proto3" json:"agent_name,omitempty"`
 	CompanyId string `protobuf:"bytes,3,opt,name=company_id,json=companyId,proto3" json:"company_id,omitempty"`
 	RunId     string `protobuf:"bytes,4,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
-	Config    []byte `protobuf:"bytes,5,opt,name=config,proto3" json:"config,omitempty"`
-	Task      string `protobuf:"bytes,6,opt,name=task,proto3" json:"task,omitempty"`
+	Task      string `protobuf:"bytes,5,opt,name=task,proto3" json:"task,omitempty"`
 	// The session that Plan was given.
-	Session *Session `protobuf:"bytes,7,opt,name=session,proto3" json:"session,omitempty"`
-	// As Plan made it.
-	Carry         []byte `protobuf:"bytes,8,opt,name=carry,proto3" json:"carry,omitempty"`
+	Session *Session `protobuf:"bytes,6,opt,name=session,proto3" json:"session,omitempty"`
+	// As Plan made it: what of the configuration matters here, for one.
+	Carry         []byte `protobuf:"bytes,7,opt,name=carry,proto3" json:"carry,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -739,13 +738,6 @@ func (x *ObserveStart) GetRunId() string {
 		return x.RunId
 	}
 	return ""
-}
-
-func (x *ObserveStart) GetConfig() []byte {
-	if x != nil {
-		return x.Config
-	}
-	return nil
 }
 
 func (x *ObserveStart) GetTask() string {
@@ -1477,18 +1469,17 @@ const file_plugins_adapter_adapterpb_adapter_proto_rawDesc = "" +
 	"\x05start\x18\x01 \x01(\v2&.agentlauncher.adapter.v1.ObserveStartH\x00R\x05start\x12:\n" +
 	"\x06output\x18\x02 \x01(\v2 .agentlauncher.adapter.v1.OutputH\x00R\x06output\x124\n" +
 	"\x04exit\x18\x03 \x01(\v2\x1e.agentlauncher.adapter.v1.ExitH\x00R\x04exitB\x04\n" +
-	"\x02of\"\xfd\x01\n" +
+	"\x02of\"\xe5\x01\n" +
 	"\fObserveStart\x12\x19\n" +
 	"\bagent_id\x18\x01 \x01(\tR\aagentId\x12\x1d\n" +
 	"\n" +
 	"agent_name\x18\x02 \x01(\tR\tagentName\x12\x1d\n" +
 	"\n" +
 	"company_id\x18\x03 \x01(\tR\tcompanyId\x12\x15\n" +
-	"\x06run_id\x18\x04 \x01(\tR\x05runId\x12\x16\n" +
-	"\x06config\x18\x05 \x01(\fR\x06config\x12\x12\n" +
-	"\x04task\x18\x06 \x01(\tR\x04task\x12;\n" +
-	"\asession\x18\a \x01(\v2!.agentlauncher.adapter.v1.SessionR\asession\x12\x14\n" +
-	"\x05carry\x18\b \x01(\fR\x05carry\"\x1c\n" +
+	"\x06run_id\x18\x04 \x01(\tR\x05runId\x12\x12\n" +
+	"\x04task\x18\x05 \x01(\tR\x04task\x12;\n" +
+	"\asession\x18\x06 \x01(\v2!.agentlauncher.adapter.v1.SessionR\asession\x12\x14\n" +
+	"\x05carry\x18\a \x01(\fR\x05carry\"\x1c\n" +
 	"\x06Output\x12\x12\n" +
 	"\x04data\x18\x01 \x01(\fR\x04data\"J\n" +
 	"\x04Exit\x12\x12\n" +

@@ -50,7 +50,7 @@ func (k *kit) observesNothing() {
 func (c *Case) start(p *adapterpb.Plan) *adapterpb.ObserveStart {
 	r := c.request()
 	return &adapterpb.ObserveStart{AgentId: r.AgentId, AgentName: r.AgentName, CompanyId: r.CompanyId, RunId: r.RunId,
-		Config: r.Config, Task: r.Task, Session: r.Session, Carry: p.GetCarry()}
+		Task: r.Task, Session: r.Session, Carry: p.GetCarry()}
 }
 
 // asWanted compares an outcome with the case's.
