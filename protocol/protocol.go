@@ -32,6 +32,8 @@ const (
 	// MaxValueSize is the size of one secret value in bytes, as the control
 	// plane stores it. execve(2) delivers less: see sandbox.
 	MaxValueSize = 1 << 20
+	// MinMasked is the size in bytes from which a value is masked in output.
+	MinMasked = 8
 	// MaxPlaintextSize bounds the environment block of one bundle. execve(2)
 	// takes 2 MiB with the usual stack limit of 8 MiB (stack/4), so more can
 	// never be delivered.

@@ -58,6 +58,7 @@ var only = []struct {
 	{"./protocol/open", []string{"./sandbox/stage/...", "./cmd/agent-launcher-stage"}},
 	{"./protocol/seal", []string{"./controlplane/...", "./cmd/control-plane"}},
 	{"./protocol/sign", []string{"./controlplane/...", "./cmd/control-plane", "./fetch/...", "./launcher/...", "./cmd/agent-launcher"}},
+	{"./sandbox/stage/forms", []string{"./sandbox/stage", "./cmd/agent-launcher-stage"}},
 	{"./sandbox/stage", []string{"./sandbox/stage/...", "./cmd/agent-launcher-stage"}},
 	{"./sandbox/masker", []string{"./sandbox/keeper/...", "./cmd/agent-launcher-stage"}},
 	{"./fetch", []string{"./launcher/...", "./cmd/agent-launcher"}},
