@@ -266,7 +266,7 @@ func (p *pass) record(proc *sandbox.Process, bundle fetch.Resolved, plan *planne
 	now := time.Now()
 	rec := runs.Record{
 		RunID: proc.Run, Agent: p.agent.Name, AgentID: p.agent.ID, CompanyID: p.agent.CompanyID,
-		Trigger: string(p.trigger), State: runs.Starting, Refs: runs.Refs(bundle.Bundle), BundleID: bundle.Meta.BundleID,
+		Trigger: string(p.trigger), State: runs.Starting, Refs: runs.Refs(bundle.Bundle), BundleID: bundle.Meta.BundleID, NotMaskable: runs.NotMaskable(bundle.Bundle),
 		PID: proc.PID, Sandbox: proc.Level, StartedAt: now, GraceSec: p.agent.Grace.Seconds(),
 		AdapterType: p.agent.AdapterType, Task: p.task, Resumed: plan.session, Carry: plan.carry, ConfigSum: sumOf(p.agent),
 	}

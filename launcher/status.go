@@ -3,16 +3,18 @@ package launcher
 import (
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/agent-launcher/agent-launcher/launcher/config"
 	"github.com/agent-launcher/agent-launcher/launcher/control"
+	"github.com/agent-launcher/agent-launcher/protocol"
 	"github.com/agent-launcher/agent-launcher/sandbox"
 )
 
 // notes say what this build and this host do not protect, so that nobody has
 // to find out.
 func notes(k *control.Keeper, h sandbox.Host, cfg *config.Config) []string {
-	out := []string{"agent output is not masked yet: a value that an agent prints is in its 0600 log file"}
+	out := []string{}
 	if !k.Separated {
 		out = append(out, "the keeper is not separated (no keeperSocket in the configuration): the launcher's uid can read the host key file")
 	}
@@ -54,9 +56,24 @@ func (d *Daemon) Status() *control.Status {
 		s.Plugins = append(s.Plugins, control.Plugin{Type: p.Type, PID: p.PID, SHA256: p.SHA256, Pinned: p.Pinned, Error: p.Fault})
 	}
 	for _, a := range agents {
-		s.Agents = append(s.Agents, a.status())
+		st := a.status()
+		s.Agents = append(s.Agents, st)
+		s.Notes = append(s.Notes, notMasked(&st)...)
 	}
 	return s
+}
+
+// notMasked says which values of an agent its output may show.
+func notMasked(a *control.Agent) []string {
+	run := a.Run
+	if run == nil {
+		run = a.LastRun
+	}
+	if run == nil || len(run.NotMaskable) == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("agent %s: values of fewer than %d bytes are not masked in its output: %s",
+		a.Name, protocol.MinMasked, strings.Join(run.NotMaskable, ", "))}
 }
 
 func (d *Daemon) keeperStatus() (*control.Keeper, sandbox.Host) {

@@ -46,11 +46,11 @@ func (h *host) startRaw(t testing.TB, spec []byte, full bool) *raw {
 	if err := os.WriteFile(specFile, spec, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	files := []uintptr{openFD(t, os.DevNull), 1, 2, openFD(t, specFile), openFD(t, h.key), uintptr(goPipe[0]), openFD(t, os.DevNull), openFD(t, os.DevNull), uintptr(status[1])}
+	files := []uintptr{openFD(t, os.DevNull), 1, 2, openFD(t, specFile), openFD(t, h.key), uintptr(goPipe[0]), openFD(t, os.DevNull), openFD(t, os.DevNull), memoryFD(t), uintptr(status[1])}
 	pid, err := syscall.ForkExec(h.stage, []string{"agent-launcher-stage", "stage"}, &syscall.ProcAttr{
 		Dir: "/", Env: []string{"GOMAXPROCS=1", "GOGC=off", "GOTRACEBACK=none"}, Files: files, Sys: &syscall.SysProcAttr{Setsid: true},
 	})
-	for _, i := range []int{0, 3, 4, 5, 6, 7, 8} {
+	for _, i := range []int{0, 3, 4, 5, 6, 7, 8, 9} {
 		unix.Close(int(files[i]))
 	}
 	if err != nil {
@@ -75,6 +75,16 @@ func (r *raw) end() {
 func openFD(t testing.TB, path string) uintptr {
 	t.Helper()
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return uintptr(fd)
+}
+
+// memoryFD is where a stage writes fingerprints.
+func memoryFD(t testing.TB) uintptr {
+	t.Helper()
+	fd, err := unix.MemfdCreate("fingerprints", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	if err != nil {
 		t.Fatal(err)
 	}

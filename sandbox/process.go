@@ -66,7 +66,7 @@ var whys = map[wire.Why]string{
 	wire.WhyNoGo:    "the launcher was gone before the agent started",
 }
 
-var errTorn = errors.New("the masker was replaced: up to 64 KiB of the output may be missing")
+var errTorn = errors.New("the masker was replaced: up to 80 KiB of the output may be missing")
 
 func (p *Process) exit() Exit {
 	p.mu.Lock()

@@ -31,7 +31,7 @@ func TestExecExitCodes(t *testing.T) {
 		stdout string
 		stderr string
 	}{
-		{"fine", agent{command: "sh", args: []string{"-c", `echo "$TOKEN"`}, env: map[string]any{"TOKEN": ref(secret, "latest")}}, 0, "value-of-the-secret\n", ""},
+		{"fine", agent{command: "sh", args: []string{"-c", `echo "$TOKEN"`}, env: map[string]any{"TOKEN": ref(secret, "latest")}}, 0, "[redacted:TOKEN]\n", ""},
 		{"its own code", shell("exit 42"), 42, "", ""},
 		{"signal", shell("kill -SEGV $$"), 128 + 11, "", ""},
 		{"real-time signal", shell("kill -40 $$"), 128 + 40, "", ""},

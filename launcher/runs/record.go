@@ -39,32 +39,33 @@ type Ref struct {
 
 // Record is one run.
 type Record struct {
-	RunID      string     `json:"runId"`
-	Agent      string     `json:"agent"` // name of the adapter file
-	AgentID    string     `json:"agentId"`
-	CompanyID  string     `json:"companyId"`
-	Trigger    string     `json:"trigger"`
-	Task       string     `json:"task,omitempty"` // what it is about, as whoever woke the agent calls it
-	State      State      `json:"state"`
-	Refs       []Ref      `json:"refs"`
-	BundleID   string     `json:"bundleId,omitempty"`
-	StaleSince *time.Time `json:"staleSince,omitempty"` // when the control plane confirmed the bundle last, if it did not for this run
-	User       string     `json:"user,omitempty"`       // empty: the launcher's own
-	Memory     string     `json:"memory,omitempty"`     // where the values lay before execve
-	Sandbox    string     `json:"sandbox,omitempty"`    // what the kernel enforces
-	PID        int        `json:"pid"`
-	StartedAt  time.Time  `json:"startedAt"`
-	Deadline   *time.Time `json:"deadline,omitempty"`
-	GraceSec   float64    `json:"graceSec"`
-	EndedAt    *time.Time `json:"endedAt,omitempty"`
-	ExitCode   *int       `json:"exitCode,omitempty"`
-	Signal     string     `json:"signal,omitempty"`
-	SignalNo   int        `json:"signalNumber,omitempty"`
-	Reason     string     `json:"reason,omitempty"` // why it was ended or did not start
-	LogBytes   int64      `json:"logBytes"`
-	LogLost    int64      `json:"logLost,omitempty"`  // bytes of output beyond the cap or a full disk
-	Progress   string     `json:"progress,omitempty"` // what its adapter says that it does now
-	Outcome    *Outcome   `json:"outcome,omitempty"`  // what its adapter makes of its output
+	RunID       string     `json:"runId"`
+	Agent       string     `json:"agent"` // name of the adapter file
+	AgentID     string     `json:"agentId"`
+	CompanyID   string     `json:"companyId"`
+	Trigger     string     `json:"trigger"`
+	Task        string     `json:"task,omitempty"` // what it is about, as whoever woke the agent calls it
+	State       State      `json:"state"`
+	Refs        []Ref      `json:"refs"`
+	BundleID    string     `json:"bundleId,omitempty"`
+	NotMaskable []string   `json:"notMaskable,omitempty"` // names of values that are too short to be masked in the output
+	StaleSince  *time.Time `json:"staleSince,omitempty"`  // when the control plane confirmed the bundle last, if it did not for this run
+	User        string     `json:"user,omitempty"`        // empty: the launcher's own
+	Memory      string     `json:"memory,omitempty"`      // where the values lay before execve
+	Sandbox     string     `json:"sandbox,omitempty"`     // what the kernel enforces
+	PID         int        `json:"pid"`
+	StartedAt   time.Time  `json:"startedAt"`
+	Deadline    *time.Time `json:"deadline,omitempty"`
+	GraceSec    float64    `json:"graceSec"`
+	EndedAt     *time.Time `json:"endedAt,omitempty"`
+	ExitCode    *int       `json:"exitCode,omitempty"`
+	Signal      string     `json:"signal,omitempty"`
+	SignalNo    int        `json:"signalNumber,omitempty"`
+	Reason      string     `json:"reason,omitempty"` // why it was ended or did not start
+	LogBytes    int64      `json:"logBytes"`
+	LogLost     int64      `json:"logLost,omitempty"`  // bytes of output beyond the cap or a full disk
+	Progress    string     `json:"progress,omitempty"` // what its adapter says that it does now
+	Outcome     *Outcome   `json:"outcome,omitempty"`  // what its adapter makes of its output
 
 	// What the adapter needs to read the output, should another daemon do it.
 	AdapterType string   `json:"adapterType,omitempty"`
@@ -110,4 +111,18 @@ func Refs(b *protocol.Bundle) []Ref {
 		out = append(out, Ref{Name: r.Name, SecretID: r.SecretID, Version: r.Version})
 	}
 	return out
+}
+
+// NotMaskable are the names of a bundle's values that the masker cannot know:
+// those below protocol.MinMasked bytes.
+func NotMaskable(b *protocol.Bundle) (names []string) {
+	if b == nil {
+		return nil
+	}
+	for _, r := range b.Meta.Refs {
+		if r.Length < protocol.MinMasked {
+			names = append(names, r.Name)
+		}
+	}
+	return names
 }

@@ -66,13 +66,25 @@ func (k *keeper) fork(r *run, files []int) error {
 		return err
 	}
 	r.pipe, r.goPipe, r.status = temporary.keep(out[0]), temporary.keep(goPipe[1]), temporary.keep(status[0])
-	if err := k.masker.Take(r.id, r.pipe, r.log, int64(r.maxLog), 0, 0); err != nil {
-		return fmt.Errorf("cannot hand the agent's output to the masker: %w", err)
+	if r.prints, err = memoryFile("fingerprints"); err != nil {
+		return err
 	}
 	stage := []int{files[wire.StartStdin], out[1], out[1], files[wire.StartSpec], int(key.Fd()), goPipe[0],
-		files[wire.StartRuleset], int(procs.Fd()), status[1]}
+		files[wire.StartRuleset], int(procs.Fd()), r.prints, status[1]}
 	r.pid, err = forkSelf([]string{"stage"}, stage)
 	return err
+}
+
+// memoryFile is an empty file in memory that can be sealed.
+func memoryFile(name string) (int, error) {
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING|unix.MFD_NOEXEC_SEAL)
+	if err == unix.EINVAL { // before Linux 6.3
+		fd, err = unix.MemfdCreate(name, unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	}
+	if err != nil {
+		return -1, fmt.Errorf("cannot make a memory file: %w", err)
+	}
+	return fd, nil
 }
 
 // forkSelf starts this program in another mode with descriptors 0, 1, 2 ...

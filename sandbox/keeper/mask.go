@@ -50,15 +50,39 @@ func (k *keeper) replaceMasker() {
 		return
 	}
 	for _, r := range k.runs {
-		if r.masked || r.pipe < 0 {
+		if r.masked || r.pipe < 0 || !r.given {
 			continue
 		}
-		r.torn = true
-		if err := k.masker.Take(r.id, r.pipe, r.log, int64(r.maxLog), written(r.log), int64(r.lost)); err != nil {
-			complain(fmt.Errorf("cannot hand an agent's output to the new masker: %w", err))
-		}
+		r.torn = r.taken
+		k.take(r)
 		if r.dead {
 			k.finishLog(r)
+		}
+	}
+}
+
+// give hands the output of a run to the masker, once its stage has said that the
+// fingerprints are written and before it becomes the agent.
+func (k *keeper) give(r *run) {
+	if r.given || len(r.said) == 0 || r.said[0] != wire.Ready {
+		return
+	}
+	r.given = true
+	if k.masker != nil { // else the next one gets it
+		k.take(r)
+	}
+}
+
+func (k *keeper) take(r *run) {
+	t := &wire.Take{Run: r.id, Max: int64(r.maxLog), Lost: int64(r.lost), Torn: r.torn}
+	if r.taken {
+		t.Kept = written(r.log)
+	}
+	r.taken = true
+	if err := k.masker.Take(t, r.pipe, r.log, r.prints); err != nil {
+		complain(fmt.Errorf("cannot hand an agent's output to the masker: %w", err))
+		if k.masker.PID > 0 { // it reads no orders: its end is heard on its socket
+			_ = unix.Kill(k.masker.PID, unix.SIGKILL)
 		}
 	}
 }

@@ -36,10 +36,13 @@ type run struct {
 	status int // read end; -1: at its end
 	pipe   int // read end of its output, for a new masker
 	log    int
+	prints int // the fingerprints of its values, for a new masker
 	base   int // directory of HOME and TMPDIR; -1: none
 	group  *cgroup.Group
 
 	state   wire.RunState
+	given   bool   // its fingerprints are written, its output is the masker's
+	taken   bool   // by a masker
 	said    []byte // by the stage, on its status pipe
 	goSeq   uint64 // of the Go to answer; 0: none
 	why     wire.Why
@@ -62,7 +65,7 @@ func newRun(id string, s *wire.Start) *run {
 		id: id, user: s.User, maxLog: s.MaxLog, state: wire.RunWaiting,
 		timeout: time.Duration(min(s.TimeoutMS, maxMS)) * time.Millisecond,
 		grace:   time.Duration(min(s.GraceMS, maxMS)) * time.Millisecond,
-		goPipe:  -1, status: -1, pipe: -1, log: -1, base: -1,
+		goPipe:  -1, status: -1, pipe: -1, log: -1, prints: -1, base: -1,
 	}
 }
 
@@ -111,9 +114,11 @@ func (k *keeper) hearStage(r *run) {
 	}
 	if n > 0 && len(r.said)+n <= len(buf) {
 		r.said = append(r.said, buf[:n]...)
+		k.give(r)
 		return
 	}
 	r.status = closeFD(r.status)
+	r.masked = r.masked || !r.given // a stage that died was no agent: what it printed, if anything, nobody wants to see
 	if _, err := wire.DecodeStatus(r.said); err == nil && r.state == wire.RunStarting {
 		r.state = wire.RunRunning
 	}
@@ -235,7 +240,7 @@ func (k *keeper) survivors(r *run) (alive bool) {
 func (k *keeper) close(r *run) {
 	r.closeGo()
 	r.due = time.Time{}
-	r.status, r.pipe = closeFD(r.status), closeFD(r.pipe)
+	r.status, r.pipe, r.prints = closeFD(r.status), closeFD(r.pipe), closeFD(r.prints)
 	if r.log >= 0 {
 		closeAside([]int{r.log})
 		r.log = -1

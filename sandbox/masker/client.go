@@ -101,13 +101,15 @@ func (c *Client) hearReady() error {
 // FD is a descriptor for poll(2): with POLLIN or POLLHUP, call Receive.
 func (c *Client) FD() int { return c.fd }
 
-// Take gives the masker the output of a run: the read end of its pipe and its
-// log, open for writing at the place where the next byte belongs. Both stay
-// open here too. The pipe becomes non-blocking, for all who hold this read end.
-// max, kept and lost are bytes, as in wire.Take. A run id is taken once.
-func (c *Client) Take(run string, pipe, log int, max, kept, lost int64) error {
-	order := &wire.MaskerOrder{Take: &wire.Take{Run: run, Max: max, Kept: kept, Lost: lost}}
-	return c.send(order, unix.UnixRights(pipe, log))
+// Take gives the masker the output of a run: the read end of its pipe, its log,
+// open for writing at the place where the next byte belongs, and the file with
+// its fingerprints, which is read from its beginning. All stay open here too. The
+// pipe becomes non-blocking, for all who hold this read end. A run id is taken once.
+func (c *Client) Take(t *wire.Take, pipe, log, prints int) error {
+	if _, err := unix.Seek(prints, 0, io.SeekStart); err != nil {
+		return fmt.Errorf("cannot hand over fingerprints: %w", err)
+	}
+	return c.send(&wire.MaskerOrder{Take: t}, unix.UnixRights(pipe, log, prints))
 }
 
 // Finish says that the agent of a run is dead: the masker takes what is in the

@@ -23,7 +23,7 @@ func TestGarbage(t *testing.T) {
 	good := newOutput(t, "good", "")
 	good.take(t, c, 0, 0, 0)
 	held, sent := pipe(t)
-	fds := slices.Repeat([]int{int(sent.Fd())}, 5)
+	fds := slices.Repeat([]int{int(sent.Fd())}, 6)
 	take := func(run string) []byte {
 		return order(t, wire.MaskerOrder{Take: &wire.Take{Run: run, Kept: 7, Lost: 8}})
 	}
@@ -40,16 +40,17 @@ func TestGarbage(t *testing.T) {
 		{take(strings.Repeat("r", wire.MaxRun+1)), 2},
 		{take("no-fds"), 0},
 		{take("one-fd"), 1},
-		{take("five-fds"), 5},
-		{take("good"), 2}, // is there already
+		{take("two-fds"), 2},
+		{take("six-fds"), 6},
+		{take("good"), 3}, // is there already
 		{order(t, wire.MaskerOrder{Finish: &wire.Finish{Run: "unknown"}}), 2},
 	} {
 		if err := unix.Sendmsg(c.FD(), x.data, unix.UnixRights(fds[:x.fds]...), nil, 0); err != nil {
 			t.Fatal(err)
 		}
 	}
-	all := done(t, c, 5)
-	for run, errno := range map[string]unix.Errno{"no-fds": unix.EMFILE, "one-fd": unix.EMFILE, "five-fds": unix.EMFILE, "good": unix.EEXIST} {
+	all := done(t, c, 6)
+	for run, errno := range map[string]unix.Errno{"no-fds": unix.EMFILE, "one-fd": unix.EMFILE, "two-fds": unix.EMFILE, "six-fds": unix.EMFILE, "good": unix.EEXIST} {
 		want(t, all[run], wire.Done{Run: run, Kept: 7, Lost: 8, Errno: uint32(errno)})
 	}
 	want(t, all["unknown"], wire.Done{Run: "unknown"})

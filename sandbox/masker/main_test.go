@@ -91,6 +91,7 @@ func ended(t testing.TB, c *masker.Client) unix.WaitStatus {
 type output struct {
 	id        string
 	r, w, log *os.File
+	prints    *wire.Fingerprints // nil: no values
 }
 
 // newOutput makes a pipe and a log: path, or a new file.
@@ -132,9 +133,34 @@ func pipe(t testing.TB) (r, w *os.File) {
 
 func (o *output) take(t testing.TB, c *masker.Client, max, kept, lost int64) {
 	t.Helper()
-	if err := c.Take(o.id, int(o.r.Fd()), int(o.log.Fd()), max, kept, lost); err != nil {
+	o.give(t, c, &wire.Take{Run: o.id, Max: max, Kept: kept, Lost: lost})
+}
+
+func (o *output) give(t testing.TB, c *masker.Client, order *wire.Take) {
+	t.Helper()
+	var data []byte
+	if o.prints != nil {
+		data = o.prints.Encode()
+	}
+	prints := memfd(t, data)
+	if err := c.Take(order, int(o.r.Fd()), int(o.log.Fd()), int(prints.Fd())); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// memfd holds data, and stands behind it as after the write of a stage.
+func memfd(t testing.TB, data []byte) *os.File {
+	t.Helper()
+	fd, err := unix.MemfdCreate("fingerprints", unix.MFD_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := os.NewFile(uintptr(fd), "fingerprints")
+	t.Cleanup(func() { _ = file.Close() })
+	if _, err := file.Write(data); err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
 
 func (o *output) print(t testing.TB, data []byte) {

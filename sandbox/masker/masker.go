@@ -1,7 +1,7 @@
 // Package masker is the one process that reads what agents print. It is an
 // unprivileged child of the keeper, for all runs: it gets each run's pipe and
-// log, and moves every byte from one to the other through its own memory. That
-// is where values will be masked; for now it copies.
+// log, and moves every byte from one to the other through its own memory, where
+// values are masked: package wire has the fingerprints by which it knows them.
 //
 // It confines itself before it is given anything: it can open, connect to and
 // execute nothing. Main is the process, Client is the keeper's side.
@@ -110,7 +110,7 @@ func (m *masker) take(t *wire.Take, fds []int) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if len(fds) != 2 { // too many files are open, or the keeper is wrong
+	if len(fds) != 3 { // too many files are open, or the keeper is wrong
 		refuse(unix.EMFILE)
 		return
 	}
@@ -118,7 +118,7 @@ func (m *masker) take(t *wire.Take, fds []int) {
 		refuse(unix.EEXIST)
 		return
 	}
-	r, err := newRun(t, fds[0], fds[1])
+	r, err := newRun(t, fds[0], fds[1], fds[2])
 	if err != nil {
 		refuse(unix.EBADF)
 		return

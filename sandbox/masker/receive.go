@@ -12,7 +12,7 @@ import (
 // unless all of them arrived. An error means that the keeper is gone.
 func (m *masker) receive() (data []byte, fds []int, err error) {
 	data = make([]byte, wire.MaxMaskerMessage+1) // one more, so that a longer one is refused
-	control := make([]byte, unix.CmsgSpace(2*4)) // two fds; the kernel closes what does not fit
+	control := make([]byte, unix.CmsgSpace(3*4)) // three fds; the kernel closes what does not fit
 	var n, oob, flags int
 	rerr := m.keeper.Read(func(fd uintptr) bool {
 		for err = unix.EINTR; err == unix.EINTR; {

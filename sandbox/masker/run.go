@@ -14,22 +14,27 @@ import (
 // that waits for its pipe costs a few kilobytes, and one that waits for its log
 // (a terminal, a pipe that nobody reads) holds up no other.
 type run struct {
-	pipe *os.File
-	conn syscall.RawConn
-	log  int
-	max  int64
+	pipe   *os.File
+	conn   syscall.RawConn
+	log    int
+	prints int // file with the fingerprints, until they are read
+	max    int64
+
+	mask *mask  // nil: there are no values
+	torn bool   // an earlier masker had a part of the output
+	held []byte // by the mask, in locked memory
 
 	kept, lost int64
 	errno      unix.Errno // of the log
 }
 
-// newRun takes pipe and log; they stay the caller's if it fails.
-func newRun(t *wire.Take, pipe, log int) (*run, error) {
+// newRun takes the files; they stay the caller's if it fails.
+func newRun(t *wire.Take, pipe, log, prints int) (*run, error) {
 	// The agent's end is another open file and stays as it is.
 	if err := unix.SetNonblock(pipe, true); err != nil {
 		return nil, err
 	}
-	r := &run{pipe: os.NewFile(uintptr(pipe), "pipe"), log: log, max: t.Max, kept: t.Kept, lost: t.Lost}
+	r := &run{pipe: os.NewFile(uintptr(pipe), "pipe"), log: log, prints: prints, max: t.Max, kept: t.Kept, lost: t.Lost, torn: t.Torn}
 	r.conn, _ = r.pipe.SyscallConn() // fails for a nil file alone
 	return r, nil
 }
@@ -38,6 +43,8 @@ func newRun(t *wire.Take, pipe, log int) (*run, error) {
 func (r *run) copy(free *buffers) {
 	defer unix.Close(r.log)
 	defer r.pipe.Close()
+	r.know()
+	defer r.end()
 	for {
 		var n int
 		var err error
@@ -80,14 +87,25 @@ func (r *run) drain(fd int, free *buffers) {
 func (r *run) move(fd, size int, free *buffers) (n int, err error) {
 	buf := free.get()
 	defer free.put(buf)
+	room := buf[len(r.held):]
 	for err = unix.EINTR; err == unix.EINTR; {
-		n, err = unix.Read(fd, buf[:min(size, len(buf))])
+		n, err = unix.Read(fd, room[:min(size, chunk)])
 	}
 	if n > 0 {
-		r.write(buf[:n])
-		clear(buf[:n])
+		data := buf[:copy(buf, r.held)+n]
+		r.take(data)
+		clear(data)
 	}
 	return n, err
+}
+
+// take writes output to the log, masked.
+func (r *run) take(data []byte) {
+	if r.mask == nil {
+		r.write(data)
+		return
+	}
+	r.hold(data[r.mask.feed(data, false, r.write):])
 }
 
 // write appends p to the log, up to max, and counts the rest as lost. A log

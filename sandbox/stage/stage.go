@@ -19,6 +19,7 @@ import (
 	"github.com/agent-launcher/agent-launcher/internal/harden"
 	"github.com/agent-launcher/agent-launcher/protocol"
 	"github.com/agent-launcher/agent-launcher/protocol/open"
+	"github.com/agent-launcher/agent-launcher/sandbox/stage/forms"
 	"github.com/agent-launcher/agent-launcher/sandbox/wire"
 )
 
@@ -46,7 +47,8 @@ func Main() {
 	spec := readSpec()
 	orders := waitForGo()
 
-	// 4. The values appear, in memory that is neither swapped nor dumped.
+	// 4. The values appear, in memory that is neither swapped nor dumped. The
+	//    masker gets fingerprints of them.
 	memory := wire.MemorySecret
 	var secrets []*byte
 	if spec.Bundle != nil {
@@ -148,16 +150,39 @@ func openBundle(b *protocol.Bundle) (wire.Memory, []*byte) {
 	if b.Validate() != nil {
 		fail(wire.StepOpen, wire.CodeMalformed)
 	}
-	locked, memory, err := lockedMemory(keyLineSize + seedSize + size + 1)
+	locked, memory, err := lockedMemory(keyLineSize + seedSize + forms.ScratchSize + size + 1)
 	must(wire.StepMemory, err)
 	key := readKey(locked[:keyLineSize:keyLineSize], locked[keyLineSize:keyLineSize+seedSize:keyLineSize+seedSize])
-	dst := locked[keyLineSize+seedSize:]
+	scratch, dst := locked[keyLineSize+seedSize:][:forms.ScratchSize], locked[keyLineSize+seedSize+forms.ScratchSize:]
 	block, err := open.Open(key, b.Meta, b.Sealed, time.Now(), dst)
 	if err != nil {
 		clear(locked)
 		fail(wire.StepOpen, openCode(err))
 	}
+	must(wire.StepPrints, writePrints(&b.Meta, block, scratch))
 	return memory, pointers(&b.Meta, block)
+}
+
+// writePrints leaves in FDPrints by what the masker knows the values, sealed
+// against change, before anything can be printed.
+func writePrints(m *protocol.Meta, block, scratch []byte) error {
+	maker := forms.NewMaker(scratch)
+	for _, r := range m.Refs {
+		value := block[len(r.Name)+1:][:r.Length]
+		maker.Add(r.Name, value)
+		block = block[len(r.Name)+1+int(r.Length)+1:]
+	}
+	if prints := maker.Fingerprints(); prints != nil {
+		for data := prints.Encode(); len(data) > 0; {
+			n, err := unix.Write(wire.FDPrints, data)
+			if err != nil && err != unix.EINTR {
+				return err
+			}
+			data = data[max(n, 0):]
+		}
+	}
+	_, err := unix.FcntlInt(wire.FDPrints, unix.F_ADD_SEALS, unix.F_SEAL_WRITE|unix.F_SEAL_GROW|unix.F_SEAL_SHRINK|unix.F_SEAL_SEAL)
+	return err
 }
 
 // Sizes of the scratch areas before the environment block.

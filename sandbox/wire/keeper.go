@@ -166,7 +166,7 @@ type RunNow struct {
 	Kept   uint64   `cbor:"8,keyasint"` // bytes of output in the log
 	Lost   uint64   `cbor:"9,keyasint"`
 	Errno  uint32   `cbor:"10,keyasint"` // of the log
-	Torn   bool     `cbor:"11,keyasint"` // a masker died: up to 64 KiB may be missing within the log
+	Torn   bool     `cbor:"11,keyasint"` // a masker died: up to 80 KiB may be missing within the log
 }
 
 // DecodeCall decodes a call. It refuses what no launcher sends.

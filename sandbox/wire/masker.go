@@ -14,8 +14,8 @@ import (
 //	   | <------------------------- Ready: what is enforced |
 //	   | <---------- or Failed: step, code; and it is gone  |
 //	   |                                                    |
-//	   | Take, with two fds: pipe, log -------------------> |
-//	   |                                    copies the pipe to the log
+//	   | Take, with three fds: pipe, log, fingerprints ---> |
+//	   |                                    copies the pipe to the log, masked
 //	   | <-------------------------- Done: the pipe ended   |
 //	   |                                                    |
 //	   | Finish: the agent is dead -----------------------> |
@@ -46,13 +46,15 @@ type MaskerOrder struct {
 	Finish *Finish `cbor:"2,keyasint,omitempty"`
 }
 
-// Take hands over the output of a run. With it come two fds: the read end of
-// the pipe, and the log, open for writing where the next byte belongs.
+// Take hands over the output of a run. With it come three fds: the read end of
+// the pipe, the log, open for writing where the next byte belongs, and a file
+// with Fingerprints, empty if the run has no values.
 type Take struct {
 	Run  string `cbor:"1,keyasint"`
 	Max  int64  `cbor:"2,keyasint"` // bytes to keep, earlier ones included; 0 or less: all
 	Kept int64  `cbor:"3,keyasint"` // bytes that an earlier masker kept
 	Lost int64  `cbor:"4,keyasint"` // and discarded: if any, this log has ended and nothing more is written
+	Torn bool   `cbor:"5,keyasint"` // an earlier masker may have had the beginning of a value: its rest must not come out
 }
 
 // Finish says that the agent is dead.

@@ -25,7 +25,7 @@ func orders() []*MaskerOrder {
 	return []*MaskerOrder{
 		{Take: &Take{Run: "r"}},
 		{Take: &Take{Run: long, Max: 1<<63 - 1, Kept: 1<<63 - 1, Lost: 1<<63 - 1}},
-		{Take: &Take{Run: "r", Max: -1}},
+		{Take: &Take{Run: "r", Max: -1, Torn: true}},
 		{Finish: &Finish{Run: long}},
 	}
 }

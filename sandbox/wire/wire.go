@@ -12,9 +12,11 @@
 //	   | the launcher has the run record on disk         |
 //	   | 'G', orders ----------------------------------> |
 //	   |                                    reads the key, opens the bundle
-//	   |                                    into locked memory, becomes the
-//	   |                                    agent's user, drops privileges
+//	   |                                    into locked memory, writes the
+//	   |                                    fingerprints, becomes the agent's
+//	   |                                    user, drops privileges
 //	   | <----------------------------- 'R', memory kind |
+//	   | gives output and fingerprints to the masker     |
 //	   |                                    execve
 //	   | <---------------- EOF: the agent runs           |
 //	   | <---------------- 'F', step, code: it does not  |
@@ -45,7 +47,8 @@ const (
 	FDGo      = 5 // pipe, read end
 	FDRuleset = 6 // Landlock ruleset, if the spec says so
 	FDCgroup  = 7 // cgroup.procs of the cgroup to join, or /dev/null
-	FDStatus  = 8 // pipe, write end
+	FDPrints  = 8 // memfd for Fingerprints, empty
+	FDStatus  = 9 // pipe, write end
 )
 
 // The bytes on the go and status pipes.
@@ -136,6 +139,7 @@ const (
 	StepSeccomp
 	StepExec
 	StepBug
+	StepPrints // belongs behind StepOpen; last, since an upgrade may leave an older launcher that counts
 )
 
 var stepNames = map[Step]string{
@@ -160,6 +164,7 @@ var stepNames = map[Step]string{
 	StepSeccomp:      "load its system call filter",
 	StepExec:         "execute its program",
 	StepBug:          "finish: a bug in agent-launcher-stage",
+	StepPrints:       "write the fingerprints of its values",
 }
 
 // String completes the sentence "cannot ...".
