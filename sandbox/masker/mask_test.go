@@ -277,3 +277,21 @@ func TestPrompt(t *testing.T) {
 		}
 	}
 }
+
+// FuzzMask: whatever an agent prints, and however it is cut, comes out the same,
+// without the value, and little of it waits.
+func FuzzMask(f *testing.F) {
+	f.Add([]byte("some-secret"), []byte("it is some-secret\n"), uint8(3))
+	f.Add([]byte(pem), []byte(wrapped(base64.StdEncoding.EncodeToString([]byte("x"+pem)), "\r\n", 76)), uint8(7))
+	f.Add([]byte("aaaaaaaaaaaaaaaaaaa"), []byte("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"), uint8(0))
+	f.Fuzz(func(t *testing.T, value, output []byte, size uint8) {
+		prints := printsOf(t, secret{"V", string(value)})
+		want := masked(t, prints, output)
+		if got := masked(t, prints, slices.Collect(slices.Chunk(output, 1+int(size)))...); got != want {
+			t.Errorf("%q of %q, in parts of %d: %q, at once: %q", value, output, 1+int(size), got, want)
+		}
+		if len(value) >= wire.PrefixSize && strings.Contains(strings.ReplaceAll(want, "[redacted:V]", "\x00"), string(value)) && !bytes.Contains(value, []byte{0}) {
+			t.Errorf("%q of %q: %q", value, output, want)
+		}
+	})
+}

@@ -59,7 +59,7 @@ func url(c *cutter, value []byte, safe string, plus bool) {
 		switch {
 		case plus && b == ' ':
 			c.put('+')
-		case strings.IndexByte(letters, b) >= 0, strings.IndexByte(safe, b) >= 0:
+		case 'a' <= b && b <= 'z', 'A' <= b && b <= 'Z', '0' <= b && b <= '9', strings.IndexByte(safe, b) >= 0:
 			c.put(b)
 		default:
 			c.put('%')

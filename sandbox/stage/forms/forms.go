@@ -4,7 +4,6 @@ package forms
 
 import (
 	"bytes"
-	"cmp"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -95,9 +94,7 @@ func (m *Maker) Fingerprints() *wire.Fingerprints {
 	if len(m.out.Forms) == 0 {
 		return nil
 	}
-	slices.SortFunc(m.out.Prefixes, func(a, b wire.Prefix) int {
-		return cmp.Or(cmp.Compare(a.Hash, b.Hash), cmp.Compare(m.out.Forms[a.Form].Length, m.out.Forms[b.Form].Length))
-	})
+	slices.SortFunc(m.out.Prefixes, func(a, b wire.Prefix) int { return int(a.Hash) - int(b.Hash) })
 	return &m.out
 }
 
