@@ -92,7 +92,8 @@ func (m *mask) look(data []byte) {
 
 // brokenLine reports whether the first line break behind start ends a line of base64.
 func (m *mask) brokenLine(data []byte, start int) bool {
-	return m.endsBase64(data, start+slices.Index(data[start:start+wire.PrefixSize], '\n'))
+	i := slices.Index(data[start:start+wire.PrefixSize], '\n') // -1: another prefix has this hash
+	return i >= 0 && m.endsBase64(data, start+i)
 }
 
 // broken reports whether a prefix at start has a line break in it.

@@ -1,6 +1,7 @@
 package masker_test
 
 import (
+	"encoding/base64"
 	"os"
 	"slices"
 	"strings"
@@ -8,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/agent-launcher/agent-launcher/internal/memscan"
 	"github.com/agent-launcher/agent-launcher/sandbox/wire"
 )
 
@@ -105,5 +107,43 @@ func TestTornValue(t *testing.T) {
 				t.Fatalf("cut at %d: a part of the value in %q", cut, text)
 			}
 		}
+	}
+}
+
+// TestNothingStays: once a value was masked, no copy of it or of its encodings is
+// left in the masker, whether it came whole or in halves. While half of it
+// waits, that half is there: so the scan sees what it looks for.
+func TestNothingStays(t *testing.T) {
+	if os.Geteuid() != 0 {
+		skip(t, "needs root, to look into the masker")
+	}
+	c := start(t)
+	value := strings.ReplaceAll(letters(60), "\n", "_")
+	o := newOutput(t, "run", "")
+	o.prints = printsOf(t, secret{"V", value})
+	o.take(t, c, 0, 0, 0)
+	scan := func() *memscan.Report {
+		t.Helper()
+		r, err := memscan.Scan(memscan.Request{PIDs: []int{c.PID}, Canaries: [][]byte{[]byte(value[:30]), []byte(value[30:])}})
+		if err != nil || r.Denied() {
+			t.Fatalf("%v, %+v", err, r)
+		}
+		return r
+	}
+	o.print(t, []byte("it is\n"+value[:30]))
+	logged(t, o.log, 6)
+	if scan().Count() == 0 {
+		t.Error("the half that waits is not found")
+	}
+	encoded := wrapped(base64.StdEncoding.EncodeToString([]byte(strings.Repeat("x", 100)+value)), "\n", 76)
+	o.print(t, []byte(value[30:]+"\n"+encoded+value+"\nend of it\n"))
+	wanted := masked(t, o.prints, []byte("it is\n"+value+"\n"+encoded+value+"\nend of it\n"))
+	logged(t, o.log, int64(len(wanted)))
+	r := scan()
+	for i := 0; i < 20 && r.Count() != 0; i++ { // it wipes right behind the write, and the write is what we saw
+		r = scan()
+	}
+	if r.Count() != 0 {
+		t.Errorf("%d copies stay: %+v", r.Count(), r)
 	}
 }
