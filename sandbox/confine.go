@@ -22,7 +22,9 @@ type confined struct {
 // confine prepares everything that the stage will only have to switch on. It
 // fails if the kernel cannot enforce what the policy asks for.
 func confine(p *Policy, at *Places, programs []programRule, h Host, known *filters) (*confined, error) {
-	if p.Profile != ProfileWorkspace && p.Profile != ProfileStrict && p.Profile != ProfileOff {
+	switch p.Profile {
+	case ProfileWorkspace, ProfileStrict, ProfilePlugin, ProfileOff:
+	default:
 		return nil, fmt.Errorf("the policy has no profile") // never off by forgetting it
 	}
 	e := enforce(p, h)

@@ -11,6 +11,8 @@ const (
 	allFiles = readTree | ll.AccessFSExecute | ll.AccessFSWriteFile | ll.AccessFSRemoveDir | ll.AccessFSRemoveFile |
 		ll.AccessFSMakeDir | ll.AccessFSMakeReg | ll.AccessFSMakeSock | ll.AccessFSMakeFifo | ll.AccessFSMakeSym |
 		ll.AccessFSRefer | ll.AccessFSTruncate
+	// A plugin finds a free name with a file, which it removes again.
+	socketOnly = ll.AccessFSMakeSock | ll.AccessFSMakeReg | ll.AccessFSRemoveFile | ll.AccessFSReadFile | ll.AccessFSWriteFile
 )
 
 // rule opens one path. why is its reason, for people who read or explain the
@@ -81,6 +83,9 @@ var systemRules = [...]rule{
 // ownRules are an agent's own directories.
 func ownRules(p *Policy, at *Places) []rule {
 	rules := []rule{{at.Tmp, allFiles, "its private TMPDIR"}}
+	if p.Profile == ProfilePlugin {
+		return append(rules, rule{at.Socket, socketOnly, "where the launcher looks for its socket"})
+	}
 	if p.Profile == ProfileStrict {
 		return append(rules, rule{at.Dir, readTree, "its working directory"}, rule{at.Home, readTree, "its private HOME"})
 	}

@@ -51,7 +51,9 @@ func enforce(p *Policy, h Host) Enforcement {
 	}
 	if e.Net = netRights(p); e.Net != 0 && abi < 4 {
 		e.Net = 0
-		e.Lost = append(e.Lost, "TCP ports (Landlock ABI 4)")
+		if p.Profile != ProfilePlugin { // which can make no such sockets
+			e.Lost = append(e.Lost, "TCP ports (Landlock ABI 4)")
+		}
 	}
 	if e.Scop = ll.ScopeSignal | ll.ScopeAbstractUnixSocket; abi < 6 {
 		e.Scop = 0
@@ -80,13 +82,14 @@ func (e *Enforcement) limit(p *Policy) {
 }
 
 // netRights are the rights to restrict: those with ports listed, and both for
-// strict.
+// strict and plugins.
 func netRights(p *Policy) uint64 {
 	var rights uint64
-	if p.Profile == ProfileStrict || len(p.ConnectTCP) > 0 {
+	none := p.Profile == ProfileStrict || p.Profile == ProfilePlugin
+	if none || len(p.ConnectTCP) > 0 {
 		rights |= ll.AccessNetConnectTCP
 	}
-	if p.Profile == ProfileStrict || len(p.BindTCP) > 0 {
+	if none || len(p.BindTCP) > 0 {
 		rights |= ll.AccessNetBindTCP
 	}
 	return rights

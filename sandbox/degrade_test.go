@@ -25,6 +25,8 @@ func TestEnforce(t *testing.T) {
 		{"before truncate", Policy{Profile: ProfileWorkspace}, 2, []string{"truncating", "ioctl", "signals"}, false},
 		{"before refer: denied always, so not lost", Policy{Profile: ProfileWorkspace}, 1, []string{"truncating", "ioctl", "signals"}, false},
 		{"no Landlock", Policy{Profile: ProfileWorkspace}, 0, []string{"the file system", "truncating", "ioctl", "signals"}, false},
+		{"all of a plugin's", Policy{Profile: ProfilePlugin}, 7, nil, true},
+		{"a plugin before ports: it has no such sockets", Policy{Profile: ProfilePlugin}, 3, []string{"ioctl", "signals"}, false},
 		{"off", Policy{Profile: ProfileOff}, 0, nil, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {

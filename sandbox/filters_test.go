@@ -9,7 +9,7 @@ import (
 // are the same.
 func TestFiltersAreNotMixedUp(t *testing.T) {
 	var known filters
-	for _, profile := range []Profile{ProfileWorkspace, ProfileStrict, ProfileOff} {
+	for _, profile := range []Profile{ProfileWorkspace, ProfileStrict, ProfilePlugin, ProfileOff} {
 		for bits := range 16 {
 			p := &Policy{Profile: profile, UnixSockets: bits&1 != 0, UserNamespaces: bits&2 != 0}
 			if bits&4 != 0 {

@@ -46,7 +46,7 @@ func (h *host) startRaw(t testing.TB, spec []byte, full bool) *raw {
 	if err := os.WriteFile(specFile, spec, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	files := []uintptr{openFD(t, os.DevNull), 1, 2, openFD(t, specFile), openFD(t, h.key), uintptr(goPipe[0]), openFD(t, os.DevNull), openFD(t, os.DevNull), memoryFD(t), uintptr(status[1])}
+	files := []uintptr{openFD(t, os.DevNull), 1, 2, openFD(t, specFile), openFD(t, h.key), uintptr(goPipe[0]), openFD(t, os.DevNull), openFD(t, os.DevNull), openFD(t, os.DevNull), memoryFD(t), uintptr(status[1])}
 	pid, err := syscall.ForkExec(h.stage, []string{"agent-launcher-stage", "stage"}, &syscall.ProcAttr{
 		Dir: "/", Env: []string{"GOMAXPROCS=1", "GOGC=off", "GOTRACEBACK=none"}, Files: files, Sys: &syscall.SysProcAttr{Setsid: true},
 	})

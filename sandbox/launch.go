@@ -36,6 +36,15 @@ func (k *Keeper) launch(spec *LaunchSpec, c *confined, ws *wire.Spec) (*Process,
 		f.orNull(spec.Log, os.O_WRONLY),
 		f.orNull(c.ruleset, os.O_RDONLY),
 		f.base(spec.Places.Base),
+		f.orNull(nil, os.O_WRONLY),
+		f.orNull(nil, os.O_RDONLY),
+	}
+	if p := spec.plugin; p != nil {
+		call.Start.Direct, call.Start.Bound = true, true
+		send[wire.StartLog], send[wire.StartStderr] = p.Stdout, p.Stderr
+		if p.Program != nil {
+			send[wire.StartProgram] = p.Program
+		}
 	}
 	if f.err != nil {
 		return nil, f.err

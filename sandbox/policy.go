@@ -11,6 +11,10 @@ const (
 	// ProfileStrict: the system read-only, TMPDIR read-write, the listed ports
 	// or no network.
 	ProfileStrict Profile = "strict"
+	// ProfilePlugin: the system read-only, TMPDIR read-write, no network, and one
+	// directory to make unix sockets in, to which it may connect nowhere itself.
+	// No agent has it.
+	ProfilePlugin Profile = "plugin"
 	// ProfileOff: neither Landlock nor seccomp. It must be written out.
 	ProfileOff Profile = "off"
 )
@@ -65,11 +69,12 @@ func (l Limits) Cgroup() []string {
 
 // Places are the directories of one launch that its policy speaks of.
 type Places struct {
-	Dir  string // the agent's cwd
-	Home string // its private HOME
-	Tmp  string // its private TMPDIR
-	Base string // absolute: the keeper makes Base/home and Base/tmp/TmpName(run), as Home and Tmp say; empty: they exist
+	Dir    string // the agent's cwd
+	Home   string // its private HOME
+	Tmp    string // its private TMPDIR
+	Socket string // where a plugin makes its socket, and nobody else
+	Base   string // absolute: the keeper makes Base/home and Base/tmp/TmpName(run), as Home and Tmp say; empty: they exist
 
-	own, private []string // where Home and Tmp, and Private, really are; see resolve
+	own, private []string // where Home, Tmp and Socket, and Private, really are; see resolve
 	Private      []string // the launcher's own files, which no rule may open
 }

@@ -165,9 +165,16 @@ func (p *Process) explain(err error) error {
 // Cancel ends a process that was not released, or whatever became of it, at
 // once, waits for its end and forgets it.
 func (p *Process) Cancel() {
-	_, _ = p.k.call(&wire.Call{Op: wire.OpKill, Run: p.Run})
+	_ = p.Kill()
 	<-p.ended
 	p.Forget()
+}
+
+// Kill ends the agent and all that it started, without a grace. Wait tells when
+// that is done. An error says that the keeper does not do it.
+func (p *Process) Kill() error {
+	_, err := p.k.call(&wire.Call{Op: wire.OpKill, Run: p.Run})
+	return err
 }
 
 // Signal sends sig to the agent's process group.

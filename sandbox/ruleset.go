@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	ll "github.com/landlock-lsm/go-landlock/landlock/syscall"
@@ -102,7 +103,7 @@ func operatorRules(p *Policy) []rule {
 func apart(path string, at *Places) error {
 	at.resolve()
 	path = real(path)
-	if inside(path, at.own[0]) || inside(path, at.own[1]) {
+	if slices.ContainsFunc(at.own, func(own string) bool { return inside(path, own) }) {
 		return nil
 	}
 	for _, private := range at.private {
@@ -120,6 +121,9 @@ func (at *Places) resolve() {
 		return
 	}
 	at.own = []string{real(at.Home), real(at.Tmp)}
+	if at.Socket != "" {
+		at.own = append(at.own, real(at.Socket))
+	}
 	for _, private := range at.Private {
 		if private != "" { // a file that the configuration leaves out
 			at.private = append(at.private, real(private))

@@ -32,6 +32,8 @@ type LaunchSpec struct {
 	MaxLog  int64         // how much of it, in bytes; 0: all
 
 	Places Places // what the policy speaks of
+
+	plugin *Plugin // nil: an agent
 }
 
 // StagePath finds agent-launcher-stage: beside the running program, as built
@@ -68,7 +70,10 @@ func (k *Keeper) start(spec LaunchSpec, bundle *protocol.Bundle, policy Policy) 
 	if err != nil {
 		return nil, err
 	}
-	programs := candidates(spec.Argv[0], spec.Env["PATH"])
+	programs, umask := candidates(spec.Argv[0], spec.Env["PATH"]), uint32(agentUmask)
+	if spec.plugin != nil {
+		umask = pluginUmask
+	}
 	confined, err := confine(&policy, &spec.Places, programRules(&policy, &spec.Places, spec.Argv[0], spec.Env["PATH"]), k.host(), &k.filters)
 	if err != nil {
 		return nil, err
@@ -84,8 +89,13 @@ func (k *Keeper) start(spec LaunchSpec, bundle *protocol.Bundle, policy Policy) 
 		Bundle:   bundle,
 		Landlock: confined.ruleset != nil,
 		Seccomp:  confined.filter,
+		Umask:    umask,
+		Program:  spec.plugin != nil && spec.plugin.Program != nil,
 	})
 }
+
+// agentUmask is the customary one: the launcher's own is tighter.
+const agentUmask = 0o022
 
 // candidates are the paths that execvp(3) would try for name.
 func candidates(name, path string) []string {

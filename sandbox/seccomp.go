@@ -135,6 +135,9 @@ func groups(p *Policy, info *arch.Info) []seccomp.SyscallGroup {
 // arguments from the lower half of a register and the filter compares all of
 // it, so a list of what is denied could be passed by with a bit in the upper half.
 func sockets(p *Policy) seccomp.SyscallGroup {
+	if p.Profile == ProfilePlugin {
+		return listenOnly()
+	}
 	families := []uint64{unix.AF_INET, unix.AF_INET6, unix.AF_NETLINK} // NETLINK: libc lists addresses with it
 	if p.Profile == ProfileStrict && len(p.ConnectTCP)+len(p.BindTCP) == 0 {
 		families = nil
@@ -161,6 +164,17 @@ func sockets(p *Policy) seccomp.SyscallGroup {
 		deny.NamesWithCondtions = append(deny.NamesWithCondtions, when("socket", streams...))
 	}
 	return deny
+}
+
+// listenOnly is a plugin's: unix sockets of the one type that cannot be sent to
+// before it is connected, and that it cannot connect. A datagram socket, or one
+// of a pair, would reach every other by its path.
+func listenOnly() seccomp.SyscallGroup {
+	return seccomp.SyscallGroup{Action: errno(unix.EACCES), Names: []string{"connect"}, NamesWithCondtions: []seccomp.NameWithConditions{
+		when("socket", noneOf(0, unix.AF_UNIX)...),
+		when("socket", anyBit(1, 0xe)), // SOCK_STREAM is 1 of the type's bits 0xf
+		when("socketpair", anyBit(1, 0xe)),
+	}}
 }
 
 // when is a call if all conditions hold; several for one call are alternatives.

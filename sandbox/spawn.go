@@ -31,13 +31,18 @@ func StartKeeper(stage, socket, key string) (*Keeper, error) {
 }
 
 // TemporaryKeeper starts a keeper for this process alone: it ends with the
-// connection, however that ends, and its agents with it.
+// connection, however that ends, and its agents with it. Without a key it can
+// open no bundle.
 func TemporaryKeeper(stage, socket, key string) (*Keeper, error) {
 	return startKeeper(stage, socket, key, "--once")
 }
 
 func startKeeper(stage, socket, key string, more ...string) (*Keeper, error) {
-	c, err := spawn(stage, append([]string{"--socket", socket, "--host-key", key}, more...))
+	args := append([]string{"--socket", socket}, more...)
+	if key != "" {
+		args = append(args, "--host-key", key)
+	}
+	c, err := spawn(stage, args)
 	if err != nil {
 		return nil, fmt.Errorf("cannot start the keeper: %w", err)
 	}

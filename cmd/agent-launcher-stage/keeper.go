@@ -54,7 +54,7 @@ func keeperOptions(args []string) (keeper.Options, error) {
 	if err := f.Parse(args); err != nil {
 		return o, errors.Join(flag.ErrHelp, err)
 	}
-	if o.Socket == "" || o.HostKey == "" || f.NArg() > 0 {
+	if o.Socket == "" || o.HostKey == "" && !o.Once || f.NArg() > 0 {
 		return o, flag.ErrHelp
 	}
 	var err error

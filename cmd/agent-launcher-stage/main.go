@@ -13,6 +13,7 @@ import (
 
 const usage = `usage: agent-launcher-stage keygen --out FILE
        agent-launcher-stage keeper --socket S --host-key FILE [--daemon-user U] [--allow-user U]... [--uid-range A-B]
+       agent-launcher-stage keeper --socket S --once [--host-key FILE]   (started by agent-launcher alone)
        agent-launcher-stage stage            (started by the keeper alone)
        agent-launcher-stage masker UID:GID   (started by the keeper alone)
        agent-launcher-stage sweep UID:GID    (started by the keeper alone)

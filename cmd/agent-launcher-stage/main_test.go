@@ -36,6 +36,7 @@ func TestCommandLine(t *testing.T) {
 		{"keeper", 2, usage},
 		{"keeper --socket /nonexistent/s", 2, usage},
 		{"keeper --socket /nonexistent/s --host-key k extra", 2, usage},
+		{"keeper --once", 2, usage},
 		{"keeper --colour", 2, usage},
 		{"keeper --socket s --host-key credential:k", 1, "agent-launcher: keeper: --host-key credential:k: systemd gave this unit no such credential, see LoadCredential=\n"},
 		{"keeper --socket s --host-key k --daemon-user no-such-user", 1, "agent-launcher: keeper: --daemon-user: no user \"no-such-user\" on this host\n"},

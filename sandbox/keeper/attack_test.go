@@ -32,13 +32,13 @@ func TestRefusedCalls(t *testing.T) {
 		{"signal 0", &wire.Call{Op: wire.OpSignal, Run: running}, nil, "no signal has the number 0"},
 		{"signal 65", &wire.Call{Op: wire.OpSignal, Run: running, Signal: 65}, nil, "no signal has the number 65"},
 		{"another version", &wire.Call{Op: wire.OpHello, Version: 99}, nil, "restart both from one package"},
-		{"start without files", &wire.Call{Op: wire.OpStart, Run: unknown, Start: &wire.Start{}}, nil, "0 files came with the call, not 5"},
-		{"start with too few", &wire.Call{Op: wire.OpStart, Run: unknown, Start: &wire.Start{}}, []int{null, null}, "2 files came with the call, not 5"},
-		{"start of a run twice", &wire.Call{Op: wire.OpStart, Run: running, Start: &wire.Start{}}, []int{null, null, null, null, null}, "has this run already"},
-		{"spec is no memfd", &wire.Call{Op: wire.OpStart, Run: unknown, Start: &wire.Start{}}, []int{null, null, null, null, null}, "not sealed"},
-		{"spec is not sealed", &wire.Call{Op: wire.OpStart, Run: unknown, Start: &wire.Start{}}, []int{memfd(t, "true", false), null, null, null, null}, "not sealed"},
+		{"start without files", &wire.Call{Op: wire.OpStart, Run: unknown, Start: &wire.Start{}}, nil, "0 files came with the call, not 7"},
+		{"start with too few", &wire.Call{Op: wire.OpStart, Run: unknown, Start: &wire.Start{}}, []int{null, null}, "2 files came with the call, not 7"},
+		{"start of a run twice", &wire.Call{Op: wire.OpStart, Run: running, Start: &wire.Start{}}, []int{null, null, null, null, null, null, null}, "has this run already"},
+		{"spec is no memfd", &wire.Call{Op: wire.OpStart, Run: unknown, Start: &wire.Start{}}, []int{null, null, null, null, null, null, null}, "not sealed"},
+		{"spec is not sealed", &wire.Call{Op: wire.OpStart, Run: unknown, Start: &wire.Start{}}, []int{memfd(t, "true", false), null, null, null, null, null, null}, "not sealed"},
 		{"rules without a ruleset", &wire.Call{Op: wire.OpStart, Run: unknown, Start: &wire.Start{Dirs: true, TmpRights: 1}},
-			[]int{memfd(t, "true", true), null, null, null, open(t, t.TempDir(), unix.O_PATH|unix.O_DIRECTORY)}, "cannot add the agent's directories to its sandbox"},
+			[]int{memfd(t, "true", true), null, null, null, open(t, t.TempDir(), unix.O_PATH|unix.O_DIRECTORY), null, null}, "cannot add the agent's directories to its sandbox"},
 	} {
 		t.Run(test.name, func(t *testing.T) { contains(t, l.ask(test.call, test.files...).Error, test.want) })
 	}

@@ -25,7 +25,7 @@ func (k *keeper) call(c *wire.Call, files []int) error {
 		return nil
 	}
 	r := k.runs[c.Run]
-	if r == nil {
+	if r == nil || r.orphan {
 		return errors.New("the keeper has no such run")
 	}
 	switch c.Op {
@@ -67,7 +67,9 @@ func (k *keeper) takeOver(c *wire.Call) error {
 		return fmt.Errorf("the keeper speaks version %d, the launcher version %d: restart both from one package", wire.KeeperVersion, c.Version)
 	}
 	for _, r := range k.runs {
-		k.answer(0, r)
+		if !r.orphan {
+			k.answer(0, r)
+		}
 	}
 	k.conn.send(&wire.Notice{Seq: c.Seq, Hello: &k.hello})
 	return nil

@@ -192,7 +192,9 @@ func (k *keeper) hangUp() {
 	_ = unix.Close(k.conn.fd)
 	k.conn = nil
 	for _, r := range k.runs {
-		if r.state == wire.RunWaiting && !r.reaped {
+		if r.bound {
+			k.orphan(r)
+		} else if r.state == wire.RunWaiting && !r.reaped {
 			r.why, r.due = wire.WhyNoGo, time.Now().Add(wire.GoTimeout) // then a stage that was stopped is killed
 			r.closeGo()
 		}
@@ -200,6 +202,16 @@ func (k *keeper) hangUp() {
 	if k.Once {
 		k.stopAll()
 	}
+}
+
+// orphan ends a run that is bound to the launcher that is gone.
+func (k *keeper) orphan(r *run) {
+	if r.orphan = true; r.state == wire.RunEnded {
+		delete(k.runs, r.id)
+		return
+	}
+	r.closeGo()
+	k.kill(r, wire.WhyKill)
 }
 
 // receive reads one datagram, valid until the next, and the files that came

@@ -48,7 +48,11 @@ func (k *keeper) fork(r *run, files []int) error {
 	if err != nil {
 		return err
 	}
-	key, err := openKey(k.HostKey)
+	hostKey := k.HostKey
+	if r.masked { // whose output nobody looks through gets no secret to print
+		hostKey = ""
+	}
+	key, err := openKey(hostKey)
 	if err != nil {
 		return err
 	}
@@ -62,15 +66,20 @@ func (k *keeper) fork(r *run, files []int) error {
 	if r.group != nil {
 		procs = r.group.Procs() // closed with the group
 	}
-	if r.log, err = dup(files[wire.StartLog]); err != nil {
-		return err
+	r.goPipe, r.status = temporary.keep(goPipe[1]), temporary.keep(status[0])
+	stdout, stderr, prints := files[wire.StartLog], files[wire.StartStderr], int(null.Fd())
+	if !r.masked {
+		r.pipe, stdout, stderr = temporary.keep(out[0]), out[1], out[1]
+		if r.log, err = dup(files[wire.StartLog]); err != nil {
+			return err
+		}
+		if r.prints, err = memoryFile("fingerprints"); err != nil {
+			return err
+		}
+		prints = r.prints
 	}
-	r.pipe, r.goPipe, r.status = temporary.keep(out[0]), temporary.keep(goPipe[1]), temporary.keep(status[0])
-	if r.prints, err = memoryFile("fingerprints"); err != nil {
-		return err
-	}
-	stage := []int{files[wire.StartStdin], out[1], out[1], files[wire.StartSpec], int(key.Fd()), goPipe[0],
-		files[wire.StartRuleset], int(procs.Fd()), r.prints, status[1]}
+	stage := []int{files[wire.StartStdin], stdout, stderr, files[wire.StartSpec], int(key.Fd()), goPipe[0],
+		files[wire.StartRuleset], int(procs.Fd()), files[wire.StartProgram], prints, status[1]}
 	r.pid, err = forkSelf([]string{"stage"}, stage)
 	return err
 }
@@ -101,8 +110,12 @@ func forkSelf(args []string, files []int) (int, error) {
 }
 
 // openKey opens the host key file, which is read by the stage alone. Not to
-// wait for ever on a FIFO that a typo named.
+// wait for ever on a FIFO that a typo named. A keeper without one opens no
+// bundle.
 func openKey(path string) (*os.File, error) {
+	if path == "" {
+		return os.Open(os.DevNull)
+	}
 	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the host key: %w", err)

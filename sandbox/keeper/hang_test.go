@@ -176,7 +176,7 @@ func TestNoDescriptors(t *testing.T) {
 	l, _, _ := k.hello(t)
 	leaveDescriptors(t, k.cmd.Process.Pid, 2)
 	null := open(t, os.DevNull, unix.O_RDWR)
-	l.send(&wire.Call{Op: wire.OpStart, Run: "0197f3a0-1111-7222-8333-444455556666", Start: &wire.Start{}}, memfd(t, "true", true), null, null, null, null)
+	l.send(&wire.Call{Op: wire.OpStart, Run: "0197f3a0-1111-7222-8333-444455556666", Start: &wire.Start{}}, memfd(t, "true", true), null, null, null, null, null, null)
 	if n := l.hear(); n == nil {
 		t.Error("the keeper hung up")
 	}

@@ -29,10 +29,10 @@ import (
 // Options are a keeper's.
 type Options struct {
 	Socket  string // its unix socket, made with mode 0600 for Daemon
-	HostKey string // the host key file, opened for each launch, never read
+	HostKey string // the host key file, opened for each launch, never read; empty: no agent here has secrets
 	Daemon  uint32 // uid of the launcher, the only one that may call
 	Users   Users  // whom it starts agents as
-	Once    bool   // ends with its first launcher: exec's
+	Once    bool   // ends with its first launcher: exec's, and check's
 }
 
 type keeper struct {

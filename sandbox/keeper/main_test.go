@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -175,7 +176,7 @@ type launch struct {
 	start wire.Start
 	spec  int // 0: sealed, of shell
 	base  string
-	files []int // all five; nil: of the above
+	files []int // the first of them, /dev/null the others; nil: of the above
 }
 
 func (l *launcher) start(t testing.TB, s launch) (run string, answer *wire.Notice) {
@@ -186,9 +187,8 @@ func (l *launcher) start(t testing.TB, s launch) (run string, answer *wire.Notic
 
 func (l *launcher) startAs(t testing.TB, run string, s launch) *wire.Notice {
 	t.Helper()
-	files := s.files
+	files, null := s.files, open(t, os.DevNull, unix.O_RDWR)
 	if files == nil {
-		null := open(t, os.DevNull, unix.O_RDWR)
 		spec := s.spec
 		if spec == 0 {
 			spec = memfd(t, s.shell, true)
@@ -198,6 +198,9 @@ func (l *launcher) startAs(t testing.TB, run string, s launch) *wire.Notice {
 			base, s.start.Dirs = open(t, s.base, unix.O_PATH|unix.O_DIRECTORY), true
 		}
 		files = []int{spec, null, null, null, base}
+	}
+	for files = slices.Clone(files); len(files) < wire.StartFiles; {
+		files = append(files, null)
 	}
 	return l.ask(&wire.Call{Op: wire.OpStart, Run: run, Start: &s.start}, files...)
 }

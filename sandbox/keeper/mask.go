@@ -64,7 +64,7 @@ func (k *keeper) replaceMasker() {
 // give hands the output of a run to the masker, once its stage has said that the
 // fingerprints are written and before it becomes the agent.
 func (k *keeper) give(r *run) {
-	if r.given || len(r.said) == 0 || r.said[0] != wire.Ready {
+	if r.given || r.masked || len(r.said) == 0 || r.said[0] != wire.Ready {
 		return
 	}
 	r.given = true

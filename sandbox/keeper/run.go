@@ -30,6 +30,7 @@ type run struct {
 	timeout time.Duration
 	grace   time.Duration
 	maxLog  uint64
+	bound   bool // to the launcher that started it
 
 	pid    int
 	goPipe int // write end; -1: closed
@@ -52,17 +53,18 @@ type run struct {
 	wait    uint32
 	left    time.Time // since when its tree has been being killed, then its log finished
 	dead    bool      // its tree is
-	masked  bool      // its output is written
+	masked  bool      // its output is written; of a direct run from the start
 	kept    uint64
 	lost    uint64
 	errno   uint32
 	hurried bool // its masker was killed, for it did not finish
 	torn    bool // a masker died with output in its hands
+	orphan  bool // bound, and its launcher is gone: nobody hears of it
 }
 
 func newRun(id string, s *wire.Start) *run {
 	return &run{
-		id: id, user: s.User, maxLog: s.MaxLog, state: wire.RunWaiting,
+		id: id, user: s.User, maxLog: s.MaxLog, bound: s.Bound, masked: s.Direct, state: wire.RunWaiting,
 		timeout: time.Duration(min(s.TimeoutMS, maxMS)) * time.Millisecond,
 		grace:   time.Duration(min(s.GraceMS, maxMS)) * time.Millisecond,
 		goPipe:  -1, status: -1, pipe: -1, log: -1, prints: -1, base: -1,
@@ -216,6 +218,10 @@ func (k *keeper) advance(r *run) {
 	}
 	k.close(r)
 	r.state = wire.RunEnded
+	if r.orphan {
+		delete(k.runs, r.id)
+		return
+	}
 	k.answer(0, r)
 }
 

@@ -70,7 +70,7 @@ func Main() {
 	must(wire.StepPrivileges, unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 	must(wire.StepDir, unix.Chdir(spec.Dir))
 	resetSignals()
-	unix.Umask(0o022) // the customary one: the daemon's own is tighter
+	unix.Umask(int(spec.Umask))
 	if spec.Landlock {
 		must(wire.StepLandlock, landlock(wire.FDRuleset))
 		proveConfined()
@@ -240,6 +240,9 @@ func execute(spec *wire.Spec, secrets []*byte) {
 	envp, err := syscall.SlicePtrFromStrings(spec.Env)
 	must(wire.StepExec, err)
 	envp = append(append(envp[:len(spec.Env)], secrets...), nil)
+	if spec.Program {
+		executeFile(argv, envp)
+	}
 	last := unix.ENOENT
 	for _, path := range spec.Paths {
 		p, err := syscall.BytePtrFromString(path)
@@ -256,6 +259,15 @@ func execute(spec *wire.Spec, secrets []*byte) {
 		fail(wire.StepExec, uint32(errno))
 	}
 	fail(wire.StepExec, uint32(last))
+}
+
+// executeFile becomes the program that came as a file: it is what was looked at,
+// whatever lies at its path by now.
+func executeFile(argv, envp []*byte) {
+	var empty byte
+	_, _, errno := unix.RawSyscall6(unix.SYS_EXECVEAT, wire.FDProgram, uintptr(unsafe.Pointer(&empty)),
+		uintptr(unsafe.Pointer(&argv[0])), uintptr(unsafe.Pointer(&envp[0])), unix.AT_EMPTY_PATH, 0)
+	fail(wire.StepExec, uint32(errno))
 }
 
 func must(step wire.Step, err error) {

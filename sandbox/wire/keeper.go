@@ -15,7 +15,7 @@ import (
 //	   | <------------------------- one Notice for each run that it has
 //	   | <----------------------------- what it can do   |
 //	   |                                                 |
-//	   | Start, 5 fds ---------------------------------->|  makes HOME and TMPDIR,
+//	   | Start, 7 fds ---------------------------------->|  makes HOME and TMPDIR,
 //	   | <------------------------------- pid, start     |  forks the stage, which waits
 //	   | run record on disk                              |
 //	   | Go -------------------------------------------->|  orders to the stage
@@ -30,10 +30,11 @@ import (
 //	   | Quit ------------------------------------------>|  stops what still runs, then exits
 //
 // The launcher gone: stages that wait end, agents run on, deadlines hold, and
-// what ended is kept for the next Hello.
+// what ended is kept for the next Hello. Runs that are bound are killed, and no
+// other launcher hears of them.
 
 // KeeperVersion is the version of this protocol.
-const KeeperVersion = 1
+const KeeperVersion = 2
 
 // MaxDatagram bounds an encoded Call or Notice in bytes.
 const MaxDatagram = 32 << 10
@@ -60,9 +61,11 @@ const (
 const (
 	StartSpec    = iota // memfd, sealed: Spec as CBOR
 	StartStdin          // the agent's stdin
-	StartLog            // what its output is written to
+	StartLog            // what its output is written to; of a direct run its stdout itself
 	StartRuleset        // Landlock ruleset, to which the rules for HOME and TMPDIR are added
 	StartBase           // directory that holds HOME and TMPDIR
+	StartStderr         // of a direct run
+	StartProgram        // what the stage executes, if its spec says so
 	StartFiles          // how many
 )
 
@@ -88,6 +91,8 @@ type Start struct {
 	Memory     uint64 `cbor:"8,keyasint"`  // bytes; 0: no limit, as below
 	Pids       uint64 `cbor:"9,keyasint"`  // processes and threads
 	MilliCPU   uint64 `cbor:"10,keyasint"` // thousandths of a processor
+	Direct     bool   `cbor:"11,keyasint"` // no masker: it has no secret, and StartLog and StartStderr are its own
+	Bound      bool   `cbor:"12,keyasint"` // it is killed when the launcher's connection ends
 }
 
 // Names of an agent's private directories below StartBase. A run's TMPDIR is

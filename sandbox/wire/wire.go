@@ -37,18 +37,19 @@ import (
 
 // Version of this protocol. The stage refuses another one: the two binaries of
 // an upgrade that is half done must not guess.
-const Version = 2
+const Version = 3
 
 // The stage's file descriptors. 0, 1 and 2 are the agent's. The status pipe is
 // the highest: close-on-exec works upwards, so its EOF comes last.
 const (
-	FDSpec    = 3 // memfd, Spec as CBOR
-	FDKey     = 4 // host key file, read with pread at offset 0
-	FDGo      = 5 // pipe, read end
-	FDRuleset = 6 // Landlock ruleset, if the spec says so
-	FDCgroup  = 7 // cgroup.procs of the cgroup to join, or /dev/null
-	FDPrints  = 8 // memfd for Fingerprints, empty
-	FDStatus  = 9 // pipe, write end
+	FDSpec    = 3  // memfd, Spec as CBOR
+	FDKey     = 4  // host key file, read with pread at offset 0
+	FDGo      = 5  // pipe, read end
+	FDRuleset = 6  // Landlock ruleset, if the spec says so
+	FDCgroup  = 7  // cgroup.procs of the cgroup to join, or /dev/null
+	FDProgram = 8  // what to execute, if the spec says so, or /dev/null
+	FDPrints  = 9  // memfd for Fingerprints, empty; or /dev/null for a run that the masker does not read
+	FDStatus  = 10 // pipe, write end
 )
 
 // The bytes on the go and status pipes.
@@ -85,6 +86,8 @@ type Spec struct {
 	Bundle   *protocol.Bundle `cbor:"7,keyasint,omitempty"` // absent: no secrets, the key is not read
 	Landlock bool             `cbor:"8,keyasint"`           // restrict by the ruleset at FDRuleset
 	Seccomp  []byte           `cbor:"9,keyasint,omitempty"` // array of struct sock_filter; absent: no filter
+	Umask    uint32           `cbor:"10,keyasint"`
+	Program  bool             `cbor:"11,keyasint"` // execute FDProgram, and none of Paths
 }
 
 // User is who the agent runs as.
