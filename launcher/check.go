@@ -48,10 +48,19 @@ func Check(ctx context.Context, configPath string) *Report {
 	r.Config = cfg
 	agents, problems := config.LoadAgents(cfg.AdaptersDir)
 	r.Agents, r.Problems = agents, problems
-	r.checkHost(cfg)
-	r.checkKeeper(cfg)
+	r.Host = append(r.Host, hostFiles(cfg)...)
+	own, end := r.ownKeeper()
+	defer end()
+	r.checkKeeper(cfg, own)
 	r.checkUsers(cfg)
-	r.checkAgents(ctx, cfg)
+	for _, a := range agents {
+		if err := r.user(cfg, a); err != nil {
+			r.Problems = append(r.Problems, a.Problem("$.user", err.Error(), ""))
+		}
+	}
+	if own != nil {
+		r.checkPlugins(ctx, cfg, own)
+	}
 	return r
 }
 
@@ -64,13 +73,19 @@ func (r *Report) add(err error) {
 	r.Host = append(r.Host, err)
 }
 
-func (r *Report) checkHost(cfg *config.Config) {
-	if stage, err := sandbox.StagePath(); err != nil {
+// ownKeeper is a keeper for check alone, which starts plugins whoever has the
+// host key, and whether a daemon runs; nil if there can be none.
+func (r *Report) ownKeeper() (own *keeperLink, end func()) {
+	own, end, err := temporaryKeeper("", zap.NewNop())
+	if err != nil {
 		r.Host = append(r.Host, err)
-	} else if err := trust.Check(stage); err != nil {
-		r.Host = append(r.Host, err)
+		return nil, func() {}
 	}
-	r.Host = append(r.Host, hostFiles(cfg)...)
+	if _, err := own.get(); err != nil {
+		r.Host = append(r.Host, err)
+		return nil, end
+	}
+	return own, end
 }
 
 // hostFiles are the problems of the files and directories that a config names,
@@ -86,6 +101,7 @@ func hostFiles(cfg *config.Config) []error {
 		secretFile("host token", cfg.ControlPlane.TokenFile),
 		fetch.CheckCA(cfg.ControlPlane.CAFile),
 		ownState(cfg.StateDir),
+		shortState(cfg.StateDir),
 		existing(filepath.Dir(cfg.Socket)),
 	} {
 		if err != nil {
@@ -103,6 +119,15 @@ func ownState(dir string) error {
 		return &userError{dir, st.Uid}
 	}
 	return existing(dir)
+}
+
+// shortState leaves the sockets of plugins a path that they can have.
+func shortState(dir string) error {
+	const limit = plugins.MaxRuntimeDir - len("/plugins")
+	if len(dir) > limit {
+		return fmt.Errorf("the state directory %s has %d bytes, the limit is %d: plugins make their sockets below it, see unix(7)", dir, len(dir), limit)
+	}
+	return nil
 }
 
 type userError struct {
@@ -150,20 +175,16 @@ func secretFile(what, path string) error {
 }
 
 // checkKeeper asks a keeper what it can enforce: the configured one, if no
-// daemon uses it, or one that is started for this.
-func (r *Report) checkKeeper(cfg *config.Config) {
-	if len(r.Host) > 0 { // without a key there is no keeper
+// daemon uses it, else the one that was started for this.
+func (r *Report) checkKeeper(cfg *config.Config, own *keeperLink) {
+	link := own
+	if cfg.KeeperSocket != "" {
+		link = &keeperLink{socket: cfg.KeeperSocket, log: zap.NewNop()}
+		defer link.close(false)
+	}
+	if link == nil { // which was reported
 		return
 	}
-	link, end, err := temporaryKeeper(cfg.HostKeyFile, zap.NewNop())
-	if err == nil && cfg.KeeperSocket != "" {
-		link.own, link.socket = false, cfg.KeeperSocket
-	}
-	if err != nil {
-		r.Host = append(r.Host, err)
-		return
-	}
-	defer end()
 	k, err := link.get()
 	switch {
 	case err == nil:
@@ -173,8 +194,15 @@ func (r *Report) checkKeeper(cfg *config.Config) {
 	}
 }
 
-func (r *Report) checkAgents(ctx context.Context, cfg *config.Config) {
-	host, err := plugins.NewHost(plugins.Options{Dir: cfg.PluginsDir, Open: trust.Open, Pins: cfg.Pins, Log: pluginLog(zap.NewNop())})
+// checkPlugins asks the plugins of all agents. It starts them with the keeper that
+// is check's own: as check's user, since it gives nobody a uid.
+func (r *Report) checkPlugins(ctx context.Context, cfg *config.Config, own *keeperLink) {
+	starter, err := newPluginStarter(cfg, own, filepath.Join(filepath.Dir(own.socket), "plugins"), false)
+	if err != nil {
+		r.Host = append(r.Host, err)
+		return
+	}
+	host, err := newPluginHost(starter, zap.NewNop())
 	if err != nil {
 		r.Host = append(r.Host, err)
 		return
@@ -186,9 +214,6 @@ func (r *Report) checkAgents(ctx context.Context, cfg *config.Config) {
 		}
 	}
 	for _, a := range r.Agents {
-		if err := r.user(cfg, a); err != nil {
-			r.Problems = append(r.Problems, a.Problem("$.user", err.Error(), ""))
-		}
 		d, err := host.Describe(ctx, a.AdapterType)
 		if err != nil {
 			r.Problems = append(r.Problems, a.Problem("$.adapterType", err.Error(), hint(err)))

@@ -38,8 +38,8 @@ func (r *Report) checkUsers(cfg *config.Config) {
 	if other := otherRange(cfg, r.Enforces); other != "" {
 		warn(other, "set both alike")
 	}
-	if free := cfg.UIDRange.Agents(); shared > free {
-		warn(fmt.Sprintf("%d agents, but only %d uids for them", shared, free), "widen it")
+	if free, types := cfg.UIDRange.Agents(), r.types(); shared+types > free {
+		warn(fmt.Sprintf("%d agents and %d plugins, but only %d uids for them", shared, types, free), "widen it")
 	}
 	for _, file := range []string{"/etc/passwd", "/etc/group"} {
 		if names := inRange(file, cfg.UIDRange); len(names) > 0 {
@@ -49,6 +49,15 @@ func (r *Report) checkUsers(cfg *config.Config) {
 	if _, err := openUIDs(cfg); err != nil {
 		r.Host = append(r.Host, err)
 	}
+}
+
+// types is how many plugins the agents use.
+func (r *Report) types() int {
+	types := map[string]bool{}
+	for _, a := range r.Agents {
+		types[a.AdapterType] = true
+	}
+	return len(types)
 }
 
 // otherRange says that the keeper refuses uids which the daemon would give.

@@ -47,16 +47,16 @@ func Exec(ctx context.Context, configPath, name string, log *zap.Logger) (int, e
 	if err != nil {
 		return CannotStart, err
 	}
-	w, err := newWorld(cfg, log)
-	if err != nil {
-		return CannotStart, err
-	}
-	defer w.close()
 	keeper, done, err := execKeeper(cfg, store, a, log)
 	if err != nil {
 		return CannotStart, err
 	}
 	defer done()
+	w, err := newWorld(cfg, keeper, log)
+	if err != nil {
+		return CannotStart, err
+	}
+	defer w.close()
 	p := &pass{
 		world: w, keeper: keeper, store: store, agent: a, trigger: TriggerRequest, patience: execPatience,
 		state:  func(string) {},

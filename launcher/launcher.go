@@ -105,7 +105,7 @@ func newDaemon(cfg *config.Config, version string, log *zap.Logger) (*Daemon, er
 	if d.keeper, err = newKeeperLink(cfg, log); err != nil {
 		return nil, err
 	}
-	w, err := newWorld(cfg, log)
+	w, err := newWorld(cfg, d.keeper, log)
 	if err != nil {
 		return nil, err
 	}

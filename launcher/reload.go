@@ -59,7 +59,7 @@ func (d *Daemon) reload() error {
 	if err := errors.Join(hostFiles(cfg)...); err != nil {
 		return err
 	}
-	w, err := newWorld(cfg, d.log)
+	w, err := newWorld(cfg, d.keeper, d.log)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package launcher
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"github.com/agent-launcher/agent-launcher/launcher/config"
@@ -25,7 +26,30 @@ func runAs(cfg *config.Config, a *config.Agent, host sandbox.Host) (*sandbox.Use
 	}
 	uid, err := table.For(a.ID)
 	if err != nil {
-		return nil, outside(err, cfg, a)
+		return nil, outside(err, "its HOME "+dirsOf(cfg.StateDir, a.Name, "").home)
+	}
+	return ownUser(uid), nil
+}
+
+// pluginUser is who a plugin runs as: its own uid out of uidRange, else the
+// keeper's, which is nil. A keeper of another user starts nobody as what it is
+// itself. No agent's id has a colon.
+func pluginUser(cfg *config.Config, name string, host sandbox.Host) (*sandbox.User, error) {
+	switch {
+	case !host.Switch:
+		return nil, nil
+	case cfg.UIDRange == nil && host.UID != uint32(os.Geteuid()):
+		return nil, errors.New("plugins need uids of their own: set uidRange in the configuration, and --uid-range of the keeper alike")
+	case cfg.UIDRange == nil:
+		return nil, nil
+	}
+	table, err := openUIDs(cfg)
+	if err != nil {
+		return nil, err
+	}
+	uid, err := table.For("plugin:" + name)
+	if err != nil {
+		return nil, outside(err, "its directory "+filepath.Join(pluginsDir(cfg), name))
 	}
 	return ownUser(uid), nil
 }
@@ -46,7 +70,7 @@ func wouldRunAs(cfg *config.Config, a *config.Agent, host sandbox.Host) (as *san
 	}
 	uid, known, err := table.Look(a.ID)
 	if err != nil {
-		return nil, false, outside(err, cfg, a)
+		return nil, false, outside(err, "its HOME "+dirsOf(cfg.StateDir, a.Name, "").home)
 	}
 	return ownUser(uid), !known, nil
 }
@@ -78,11 +102,11 @@ func ownUser(uid uint32) *sandbox.User {
 
 // outside says what to do about a uid that the range holds no more: only a
 // person can decide what becomes of the files.
-func outside(err error, cfg *config.Config, a *config.Agent) error {
+func outside(err error, what string) error {
 	var o *uids.OutsideError
 	if !errors.As(err, &o) {
 		return err
 	}
-	return fmt.Errorf("%w, and its HOME %s belongs to that uid: let uidRange hold %d again, "+
-		"or remove that HOME and the agent's line in %s, and it gets a new uid", err, dirsOf(cfg.StateDir, a.Name, "").home, o.UID, o.File)
+	return fmt.Errorf("%w, and %s belongs to that uid: let uidRange hold %d again, "+
+		"or remove that and its line in %s, and it gets a new uid", err, what, o.UID, o.File)
 }

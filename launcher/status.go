@@ -26,11 +26,11 @@ func notes(k *control.Keeper, h sandbox.Host, cfg *config.Config) []string {
 	}
 	switch {
 	case !h.Switch:
-		out = append(out, fmt.Sprintf("the keeper may not switch users: all agents run as uid %d, and only Landlock separates them", h.UID))
+		out = append(out, fmt.Sprintf("the keeper may not switch users: all agents and plugins run as uid %d, and only Landlock separates them", h.UID))
 	case otherRange(cfg, h) != "":
 		out = append(out, otherRange(cfg, h))
 	case cfg.UIDRange == nil:
-		out = append(out, fmt.Sprintf("no uidRange in the configuration: agents without a user of their own run as uid %d, and only Landlock separates them", h.UID))
+		out = append(out, fmt.Sprintf("no uidRange in the configuration: plugins, and agents without a user of their own, run as uid %d, and only Landlock separates them", h.UID))
 	}
 	return out
 }
@@ -53,7 +53,7 @@ func (d *Daemon) Status() *control.Status {
 		s.Problems = append(s.Problems, err.Error())
 	}
 	for _, p := range programs {
-		s.Plugins = append(s.Plugins, control.Plugin{Type: p.Type, PID: p.PID, SHA256: p.SHA256, Pinned: p.Pinned, Error: p.Fault})
+		s.Plugins = append(s.Plugins, control.Plugin{Type: p.Type, PID: p.PID, User: p.User, Sandbox: p.Level, SHA256: p.SHA256, Pinned: p.Pinned, Error: p.Fault})
 	}
 	for _, a := range agents {
 		st := a.status()

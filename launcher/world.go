@@ -23,7 +23,7 @@ type world struct {
 	plugins *plugins.Host
 }
 
-func newWorld(cfg *config.Config, log *zap.Logger) (*world, error) {
+func newWorld(cfg *config.Config, keeper *keeperLink, log *zap.Logger) (*world, error) {
 	source, err := fetch.NewSealed(fetch.Options{
 		URL:        cfg.ControlPlane.URL,
 		HostID:     cfg.ControlPlane.HostID,
@@ -35,14 +35,23 @@ func newWorld(cfg *config.Config, log *zap.Logger) (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	host, err := plugins.NewHost(plugins.Options{Dir: cfg.PluginsDir, Open: trust.Open, Pins: cfg.Pins, Log: pluginLog(log)})
-	if err != nil {
-		source.Close()
-		return nil, err
+	starter, err := newPluginStarter(cfg, keeper, pluginsDir(cfg), true)
+	if err == nil {
+		var host *plugins.Host
+		if host, err = newPluginHost(starter, log); err == nil {
+			w := &world{cfg: cfg, source: source, plugins: host}
+			w.ctx, w.cancel = context.WithCancel(context.Background())
+			return w, nil
+		}
 	}
-	w := &world{cfg: cfg, source: source, plugins: host}
-	w.ctx, w.cancel = context.WithCancel(context.Background())
-	return w, nil
+	source.Close()
+	return nil, err
+}
+
+func newPluginHost(s *pluginStarter, log *zap.Logger) (*plugins.Host, error) {
+	return plugins.NewHost(plugins.Options{
+		Dir: s.cfg.PluginsDir, Open: trust.Open, Pins: s.cfg.Pins, Start: s.start, RuntimeDir: s.dir, Log: pluginLog(log),
+	})
 }
 
 func (w *world) close() {

@@ -30,9 +30,9 @@ func BenchmarkPlan(b *testing.B) {
 
 // BenchmarkStart is what the first heartbeat pays on top.
 func BenchmarkStart(b *testing.B) {
-	dir := pluginsDir(b)
+	dir, start := pluginsDir(b), starterOf(b, sharedKeeper(b), openDir(b))
 	for b.Loop() {
-		h, err := NewHost(Options{Dir: dir, Open: trusted})
+		h, err := NewHost(Options{Dir: dir, Open: trusted, Start: start, RuntimeDir: openDir(b)})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -45,7 +45,7 @@ func command(t *testing.T, name string, args ...string) {
 // TestTutorial builds the plugin of docs/adapters.md as a package of this
 // module, runs its own test, and then the program in a host.
 func TestTutorial(t *testing.T) {
-	dir := t.TempDir()
+	dir := openDir(t)
 	docsFiles(t, dir)
 	here, err := filepath.Abs(".")
 	if err != nil {
@@ -87,7 +87,7 @@ func TestPython(t *testing.T) {
 	if _, err := exec.LookPath("protoc"); err != nil {
 		t.Skip("no protoc")
 	}
-	dir := t.TempDir()
+	dir := openDir(t)
 	docsFiles(t, dir)
 	command(t, "protoc", "-Iadapter/adapterpb", "--python_out="+dir, "adapter.proto")
 	adaptertest.RunBinary(t, filepath.Join(dir, "prompt_py"),

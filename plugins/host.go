@@ -1,9 +1,10 @@
 // Package plugins runs adapter plugins: programs of their own that say what an
 // agent's configuration means (plugins/adapter is their side). A plugin gets
-// an empty environment, none of the daemon's descriptors and no secret's
-// value, and what it answers is checked before anyone uses it.
+// no secret's value, and what it answers is checked before anyone uses it.
 //
-// The package starts no agent and knows neither secrets nor the control plane.
+// The package starts no process itself: Options.Start does, which has the keeper
+// confine a plugin as it confines agents. It knows neither secrets nor the
+// control plane.
 package plugins
 
 import (
@@ -16,7 +17,7 @@ import (
 	"time"
 )
 
-// Options configures a Host. Dir and Open are required.
+// Options configures a Host. Dir, Open, Start and RuntimeDir are required.
 type Options struct {
 	// Dir holds the plugins, executables named after their adapter types.
 	Dir string
@@ -26,8 +27,10 @@ type Options struct {
 	// Pins are the SHA-256 hashes that files of plugins must have. Plugins
 	// without one are as good as Open says.
 	Pins map[string][sha256.Size]byte
-	// RuntimeDir is where the directory with a plugin's socket (0700) lives
-	// for the moment that connecting takes; default os.TempDir(). It must exist.
+	// Start starts a plugin. The host calls it for several at a time.
+	Start func(Program) (*Process, error)
+	// RuntimeDir is where the directory with a plugin's socket lives for the
+	// moment that connecting takes. It exists, and plugins may pass through it.
 	RuntimeDir string
 	// Log gets what plugins print, and what happens to them. Several plugins
 	// call it at a time. Default: nowhere.
@@ -54,11 +57,8 @@ type Host struct {
 
 // NewHost starts nothing yet. Close it to end the plugins.
 func NewHost(opts Options) (*Host, error) {
-	if opts.Dir == "" || opts.Open == nil {
-		return nil, errors.New("cannot make plugin host: Dir and Open are required")
-	}
-	if opts.RuntimeDir == "" {
-		opts.RuntimeDir = os.TempDir()
+	if opts.Dir == "" || opts.Open == nil || opts.Start == nil {
+		return nil, errors.New("cannot make plugin host: Dir, Open and Start are required")
 	}
 	if err := checkRuntimeDir(opts.RuntimeDir); err != nil {
 		return nil, fmt.Errorf("cannot make plugin host: %w", err)
@@ -80,13 +80,10 @@ func NewHost(opts Options) (*Host, error) {
 	return h, nil
 }
 
-// socketNameLen is the length of what go-plugin appends to the runtime
-// directory: /plugin-dirN/pluginN with numbers of up to 10 digits. A socket's
-// path may have 107 bytes (unix(7)).
-const (
-	socketNameLen = 38
-	maxSocketPath = 107
-)
+// MaxRuntimeDir is the longest RuntimeDir in bytes. A socket's path may have 107
+// (unix(7)), of which go-plugin takes /plugin-dirN/pluginN with numbers of up to
+// 10 digits.
+const MaxRuntimeDir = 107 - 38
 
 func checkRuntimeDir(dir string) error {
 	info, err := os.Stat(dir)
@@ -96,8 +93,8 @@ func checkRuntimeDir(dir string) error {
 	if !info.IsDir() {
 		return fmt.Errorf("runtime directory %s is not a directory", dir)
 	}
-	if n := maxSocketPath - socketNameLen; len(dir) > n {
-		return fmt.Errorf("runtime directory %s is too long for a socket: %d bytes, limit %d", dir, len(dir), n)
+	if len(dir) > MaxRuntimeDir {
+		return fmt.Errorf("runtime directory %s is too long for a socket: %d bytes, limit %d", dir, len(dir), MaxRuntimeDir)
 	}
 	return nil
 }
@@ -109,7 +106,7 @@ func (h *Host) PIDs() map[string]int {
 	pids := make(map[string]int)
 	for name, s := range h.slots {
 		if s.cur.up() {
-			pids[name] = s.cur.inst.proc.pid
+			pids[name] = s.cur.inst.proc.pid()
 		}
 	}
 	return pids

@@ -144,7 +144,7 @@ func TestNothingLeaksIn(t *testing.T) {
 	}
 	slices.Sort(names)
 	want := []string{"AGENT_LAUNCHER_ADAPTER", "PLUGIN_CLIENT_CERT", "PLUGIN_MAX_PORT", "PLUGIN_MIN_PORT",
-		"PLUGIN_PROTOCOL_VERSIONS", "PLUGIN_UNIX_SOCKET_DIR"}
+		"PLUGIN_PROTOCOL_VERSIONS", "PLUGIN_UNIX_SOCKET_DIR", "TMPDIR"}
 	if !slices.Equal(names, want) {
 		t.Errorf("environment: %v", plan.Argv)
 	}
@@ -185,12 +185,15 @@ func TestNewHostRefuses(t *testing.T) {
 	if err := os.Mkdir(long, 0o700); err != nil {
 		t.Fatal(err)
 	}
+	start := func(Program) (*Process, error) { return nil, errors.New("nothing starts") }
 	for name, o := range map[string]Options{
-		"no open":    {Dir: "/x"},
-		"no dir":     {Open: trusted},
-		"no runtime": {Dir: "/x", Open: trusted, RuntimeDir: "/nonexistent"},
-		"file":       {Dir: "/x", Open: trusted, RuntimeDir: "/etc/passwd"},
-		"long":       {Dir: "/x", Open: trusted, RuntimeDir: long},
+		"no open":    {Dir: "/x", Start: start, RuntimeDir: "/"},
+		"no dir":     {Open: trusted, Start: start, RuntimeDir: "/"},
+		"no start":   {Dir: "/x", Open: trusted, RuntimeDir: "/"},
+		"no runtime": {Dir: "/x", Open: trusted, Start: start},
+		"missing":    {Dir: "/x", Open: trusted, Start: start, RuntimeDir: "/nonexistent"},
+		"file":       {Dir: "/x", Open: trusted, Start: start, RuntimeDir: "/etc/passwd"},
+		"long":       {Dir: "/x", Open: trusted, Start: start, RuntimeDir: long},
 	} {
 		if _, err := NewHost(o); err == nil {
 			t.Errorf("%s: accepted", name)

@@ -14,7 +14,7 @@ import (
 // ownDir returns a directory with copies of some plugins, by new names.
 func ownDir(t testing.TB, names map[string]string) string {
 	t.Helper()
-	dir := t.TempDir()
+	dir := openDir(t)
 	for name, from := range names {
 		put(t, filepath.Join(dir, name), program(t, from))
 	}
@@ -55,7 +55,7 @@ func TestPins(t *testing.T) {
 		{"missing", right, []string{"adapter missing: no such plugin", "", "put an executable named missing there"}},
 		{"script", sha256.Sum256(script), []string{"cannot be pinned", "", "remove plugins.script"}},
 		{"script", wrong, []string{"not the pinned one", "", "plugins.script.sha256"}},
-		{"empty", sha256.Sum256(nil), []string{"exec format error", "", "built for this machine"}},
+		{"empty", sha256.Sum256(nil), []string{"neither a program of this machine", "", "built for this machine"}},
 		{"loose", [32]byte{}, []string{"it ended (exit status 4)", "", ""}}, // has no pin
 	} {
 		h := newHost(t, func(o *Options) {
@@ -111,7 +111,7 @@ func TestSwapAfterTheHash(t *testing.T) {
 			if err := inst.connect(ctx); err != nil {
 				t.Fatal(err)
 			}
-			runs, err := os.ReadFile("/proc/" + strconv.Itoa(inst.proc.pid) + "/exe")
+			runs, err := os.ReadFile("/proc/" + strconv.Itoa(inst.proc.pid()) + "/exe")
 			if err != nil || sha256.Sum256(runs) != want {
 				t.Errorf("another program runs: %d bytes, %v", len(runs), err)
 			}

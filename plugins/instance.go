@@ -48,7 +48,7 @@ type instance struct {
 // newInstance starts nothing.
 func newInstance(img *image, opts *Options) *instance {
 	name := img.name
-	i := &instance{proc: newProcess(img), sum: img.sum, idle: make(chan struct{})}
+	i := &instance{proc: newProcess(img, opts.Start), sum: img.sum, idle: make(chan struct{})}
 	i.conns.gone = i.proc.gone
 	i.client = plugin.NewClient(&plugin.ClientConfig{
 		HandshakeConfig:  adapter.Handshake(),

@@ -15,6 +15,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/agent-launcher/agent-launcher/internal/testbin"
 	"github.com/agent-launcher/agent-launcher/plugins/adapter"
 )
 
@@ -27,9 +28,11 @@ func TestMain(m *testing.M) {
 		return
 	}
 	code := m.Run()
+	shared.end()
 	if built.dir != "" {
 		_ = os.RemoveAll(built.dir)
 	}
+	testbin.Cleanup()
 	os.Exit(code)
 }
 
@@ -45,6 +48,9 @@ var hostiles = []string{"obey", "garbage", "flood", "exit", "silent", "tcp", "el
 
 func build() {
 	if built.dir, built.err = os.MkdirTemp("", "plugins-"); built.err != nil {
+		return
+	}
+	if built.err = os.Chmod(built.dir, 0o755); built.err != nil { // scripts are read as another user
 		return
 	}
 	cmd := exec.Command("go", "build", "-buildvcs=false", "-o", built.dir+"/", "./process", "./testdata/hostile")
@@ -77,8 +83,9 @@ func trusted(path string) (*os.File, error) { return os.Open(path) }
 // is left then: no process, no goroutine, no file.
 func newHost(t testing.TB, change ...func(*Options)) *Host {
 	t.Helper()
+	start := starterOf(t, sharedKeeper(t), openDir(t))
 	ignore := goleak.IgnoreCurrent()
-	opts := Options{Dir: pluginsDir(t), Open: trusted, RuntimeDir: t.TempDir(), Log: func(Entry) {}}
+	opts := Options{Dir: pluginsDir(t), Open: trusted, Start: start, RuntimeDir: openDir(t), Log: func(Entry) {}}
 	for _, c := range change {
 		c(&opts)
 	}

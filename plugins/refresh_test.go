@@ -83,8 +83,8 @@ func TestBrokenVersion(t *testing.T) {
 		file []byte
 		says string
 	}{
-		{[]byte("no program\n"), "exec format error"},
-		{nil, "exec format error"},
+		{[]byte("no program\n"), "neither a program of this machine"},
+		{nil, "neither a program of this machine"},
 		{program(t, "obey")[:1<<20], "cannot start"}, // half a copy
 		{[]byte("#!/bin/sh\necho no >&2; exit 5\n"), "it ended (exit status 5) before it answered; it said: no"},
 		{program(t, "process"), `type: is "process", and the file's name "obey"`},

@@ -12,21 +12,24 @@ import (
 	"github.com/hashicorp/go-plugin/runner"
 )
 
-// process is what go-plugin works with instead of its own os/exec.
+// process is what go-plugin works with instead of its own os/exec: plugins are
+// started by who starts agents, and confined like them.
 var _ runner.Runner = (*process)(nil)
 
 // Start implements runner.Runner.
 func (p *process) Start(context.Context) error {
-	started := make(chan error)
-	go p.run(started)
-	return <-started
+	return p.start()
 }
 
 // Wait implements runner.Runner. go-plugin calls it when it has read both
 // pipes to their end.
 func (p *process) Wait(context.Context) error {
 	<-p.gone.Done()
-	return errors.Join(p.waitErr, p.stdout.Close(), p.stderr.Close())
+	var err error
+	if how := p.exitByItself(); how != "" && how != "exit status 0" {
+		err = errors.New(how)
+	}
+	return errors.Join(err, p.stdout.Close(), p.stderr.Close())
 }
 
 // Kill implements runner.Runner.
@@ -62,7 +65,7 @@ func (p *process) HostToPlugin(network, address string) (string, string, error) 
 
 // ID implements runner.Runner. It is never empty: go-plugin takes that for
 // "nothing to clean up".
-func (p *process) ID() string { return strconv.Itoa(p.pid) }
+func (p *process) ID() string { return strconv.Itoa(p.pid()) }
 
 // Name implements runner.Runner.
 func (p *process) Name() string { return p.image.path }

@@ -4,7 +4,9 @@ package plugins
 type Status struct {
 	Type   string
 	PID    int    // 0: it does not run
-	SHA256 string // of what runs, in hex
+	User   string // who it runs as; this and what follows: of what runs
+	Level  string // what confines it
+	SHA256 string // of its program, in hex
 	Pinned bool
 	Fault  string // why it does not run, or why the new version of its file does not
 }
@@ -37,7 +39,8 @@ func (s *slot) status(st *Status) {
 	}
 	fault := s.cur.err
 	if s.cur.up() {
-		st.PID, st.SHA256 = s.cur.inst.proc.pid, hexOf(s.cur.inst.sum)
+		p := s.cur.inst.proc.proc
+		st.PID, st.User, st.Level, st.SHA256 = p.PID, p.User, p.Level, hexOf(s.cur.inst.sum)
 		fault = s.fault
 	}
 	if fault != nil {

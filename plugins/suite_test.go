@@ -27,11 +27,8 @@ func answer(t *testing.T, p adapter.Plan) string {
 //
 // Elsewhere: what does not start (TestPluginsThatDoNotStart), versions that are
 // swapped in (TestSwapAfterTheHash, TestBrokenVersion), children that outlive it
-// (TestCloseEndsEverything), go-plugin's broker (TestNoBroker).
-//
-// Not yet, because plugins run as the daemon's user until the keeper starts
-// them: opening sockets, reading the key file and the host token, signalling
-// the daemon, filling disk, memory or the process table, printing without end.
+// (TestCloseEndsEverything), go-plugin's broker (TestNoBroker), what a plugin may
+// touch (TestHostilePlugin of internal/e2e).
 func TestHostileSuite(t *testing.T) {
 	h := newHost(t)
 	tight := func(p adapter.Plan) string { p.Dir = "/"; return answer(t, p) }

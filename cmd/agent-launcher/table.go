@@ -17,7 +17,7 @@ import (
 )
 
 // printStatus is status for people: the daemon in three lines, a table of the
-// agents, then everything that is wrong.
+// agents and one of the plugins, then everything that is wrong.
 func printStatus(w io.Writer, s *control.Status) error {
 	fmt.Fprintf(w, "agent-launcher %s, pid %d, up %s\n", s.Version, s.PID, age(s.StartedAt))
 	fmt.Fprintf(w, "config         %s, loaded %s ago\n", s.Config.File, age(s.Config.LoadedAt))
@@ -30,6 +30,9 @@ func printStatus(w io.Writer, s *control.Status) error {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", a.Name, a.State, a.Sandbox, lastLine(&a), nextLine(&a), run, pid, versions(&a))
 	}
 	if err := t.Flush(); err != nil {
+		return err
+	}
+	if err := printPlugins(w, s.Plugins); err != nil {
 		return err
 	}
 	if s.Drained {
@@ -74,6 +77,19 @@ func watchStatus(ctx context.Context, w io.Writer, c *control.Client) error {
 			return nil
 		}
 	}
+}
+
+// printPlugins is a table of those that run.
+func printPlugins(w io.Writer, plugins []control.Plugin) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	head := "\nPLUGIN\tPID\tRUNS AS\tSANDBOX\n"
+	for _, p := range plugins {
+		if p.PID != 0 {
+			fmt.Fprintf(t, "%s%s\t%d\t%s\t%s\n", head, p.Type, p.PID, p.User, p.Sandbox)
+			head = ""
+		}
+	}
+	return t.Flush()
 }
 
 func planeLine(cp *control.ControlPlane) string {

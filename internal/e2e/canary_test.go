@@ -17,7 +17,7 @@ func randomText() string { return rand.Text() }
 
 // The first promise, attacked by looking: after 100 heartbeats of 20 agents
 // and 20 rotations there is no value and no private key in the live daemon,
-// in its plugin, in any file of theirs, in an argv, in status or in a debug log.
+// in any plugin, in any file of theirs, in an argv, in status or in a debug log.
 func TestNoValueAnywhere(t *testing.T) {
 	h := newHost(t)
 	canaries := []string{h.seed}
@@ -54,10 +54,12 @@ func TestNoValueAnywhere(t *testing.T) {
 		requireScan(t)
 		pids := []int{h.cmd.Process.Pid}
 		for _, p := range h.status().Plugins {
-			pids = append(pids, p.PID)
+			if p.PID != 0 {
+				pids = append(pids, p.PID)
+			}
 		}
-		if len(pids) != 2 || pids[1] == 0 {
-			t.Fatalf("daemon and plugin: %v", pids)
+		if len(pids) < 2 {
+			t.Fatalf("daemon and plugins: %v", pids)
 		}
 		for _, pid := range pids {
 			// The daemon has the key file open while it forks a stage: that file

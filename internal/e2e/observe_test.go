@@ -29,7 +29,7 @@ func tellers(t *testing.T) *host {
 }
 
 // tell makes an agent of teller that runs a script of sh.
-func (h *host) tell(name, script string, a agent) {
+func (h *host) teller(name, script string, a agent) {
 	h.t.Helper()
 	a.command, a.args, a.heartbeat, a.adapter = "sh", []string{"-c", script}, off, "teller"
 	h.addAgent(name, a)
@@ -50,7 +50,7 @@ func (h *host) wakeFor(name, task string) *runs.Record {
 func TestSessions(t *testing.T) {
 	h := tellers(t)
 	secret := h.plane.CreateSecret(h.company, "token", "a long enough value")
-	h.tell("a", `echo "session: ${SESSION}x"; echo "summary: task=$TASK state=$STATE wake=$WAKE"; echo plain; echo "cost: 0.25"`,
+	h.teller("a", `echo "session: ${SESSION}x"; echo "summary: task=$TASK state=$STATE wake=$WAKE"; echo plain; echo "cost: 0.25"`,
 		agent{env: map[string]any{"TOKEN": ref(secret, "latest")}})
 	h.start()
 	for _, step := range []struct {
@@ -82,7 +82,7 @@ func TestSessions(t *testing.T) {
 // Exit 0 is not success when the adapter says so.
 func TestObservedFailure(t *testing.T) {
 	h := tellers(t)
-	h.tell("a", `echo "fail: the key is refused"`, agent{})
+	h.teller("a", `echo "fail: the key is refused"`, agent{})
 	h.start()
 	stdout, _, code := h.cli("wake", "a", "--wait")
 	if code != 1 || !strings.Contains(stdout, "exit 0, the key is refused (auth)") {
@@ -109,7 +109,7 @@ func TestObserverIsKilled(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := tellers(t)
-			h.tell("a", `echo "progress: first step"; echo one; mkfifo gate; read x < gate; echo two; echo "session: s"; exit 7`, agent{})
+			h.teller("a", `echo "progress: first step"; echo one; mkfifo gate; read x < gate; echo two; echo "session: s"; exit 7`, agent{})
 			h.start()
 			_, err := control.NewClient(h.socket).Wake(context.Background(), "a", control.Wake{}, false)
 			must(t, err)
@@ -131,7 +131,7 @@ func TestObserverIsKilled(t *testing.T) {
 // An adapter that dies of what it reads costs the run nothing but its outcome.
 func TestObserverDies(t *testing.T) {
 	h := tellers(t)
-	h.tell("a", `echo "progress: now"; exit 0`, agent{config: map[string]any{"suicide": true}})
+	h.teller("a", `echo "progress: now"; exit 0`, agent{config: map[string]any{"suicide": true}})
 	h.start()
 	if r := h.wake("a").Run; r == nil || r.Outcome != nil || r.ExitCode == nil || *r.ExitCode != 0 || r.Reason != "" {
 		t.Errorf("%+v", r)
@@ -143,12 +143,12 @@ func TestNeeds(t *testing.T) {
 	h := tellers(t)
 	must(t, os.Mkdir(h.path("elsewhere"), 0o777))
 	other := h.path("elsewhere")
-	h.tell("reads", "true", agent{config: map[string]any{"read": []string{other}}})
-	h.tell("writes", "true", agent{config: map[string]any{"write": []string{other}}, sandbox: map[string]any{"read": []string{other}}})
-	h.tell("may", "true", agent{config: map[string]any{"write": []string{other, h.path("work")}, "network": true}, sandbox: map[string]any{"write": []string{other}}})
-	h.tell("alone", "true", agent{config: map[string]any{"network": true}, sandbox: map[string]any{"profile": "strict"}})
-	h.tell("private", "true", agent{config: map[string]any{"read": []string{h.path("token")}}})
-	h.tell("off", "true", agent{config: map[string]any{"network": true, "read": []string{h.path("work")}}, sandbox: map[string]any{"profile": "off"}})
+	h.teller("reads", "true", agent{config: map[string]any{"read": []string{other}}})
+	h.teller("writes", "true", agent{config: map[string]any{"write": []string{other}}, sandbox: map[string]any{"read": []string{other}}})
+	h.teller("may", "true", agent{config: map[string]any{"write": []string{other, h.path("work")}, "network": true}, sandbox: map[string]any{"write": []string{other}}})
+	h.teller("alone", "true", agent{config: map[string]any{"network": true}, sandbox: map[string]any{"profile": "strict"}})
+	h.teller("private", "true", agent{config: map[string]any{"read": []string{h.path("token")}}})
+	h.teller("off", "true", agent{config: map[string]any{"network": true, "read": []string{h.path("work")}}, sandbox: map[string]any{"profile": "off"}})
 	h.start()
 	for name, want := range map[string]string{
 		"reads":   `needs to read ` + other + `, which is denied`,
@@ -167,7 +167,7 @@ func TestNeeds(t *testing.T) {
 // The shorter of two deadlines holds.
 func TestPlannedDeadline(t *testing.T) {
 	h := tellers(t)
-	h.tell("a", "exec sleep 1000", agent{config: map[string]any{"timeoutMS": 300}, timeout: 100})
+	h.teller("a", "exec sleep 1000", agent{config: map[string]any{"timeoutMS": 300}, timeout: 100})
 	h.start()
 	if r := h.wake("a").Run; r == nil || !strings.Contains(r.Reason, "timed out") {
 		t.Errorf("%+v", r)
@@ -177,7 +177,7 @@ func TestPlannedDeadline(t *testing.T) {
 // Wakes for one task are one run, those for others have their own.
 func TestWakesPerTask(t *testing.T) {
 	h := tellers(t)
-	h.tell("a", `mkfifo gate 2>&-; read x < gate; echo "$TASK $WAKE" >> tasks`, agent{})
+	h.teller("a", `mkfifo gate 2>&-; read x < gate; echo "$TASK $WAKE" >> tasks`, agent{})
 	h.start()
 	wake := func(task, context string) {
 		_, stderr, code := h.cli("wake", "a", "--task", task, "--context", context)

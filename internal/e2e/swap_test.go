@@ -26,7 +26,7 @@ func TestPluginSwap(t *testing.T) {
 	h.eventually("the agent runs", func() bool { return h.agentStatus("long").Run != nil })
 	running, old := h.agentStatus("long").Run.PID, h.status().Plugins[0].PID
 	put([]byte("broken"))
-	h.eventually("status names the broken version", func() bool { return strings.Contains(h.status().Plugins[0].Error, "exec format error") })
+	h.eventually("status names the broken version", func() bool { return strings.Contains(h.status().Plugins[0].Error, "neither a program of this machine") })
 	if stdout, _, _ := h.cli("status"); !strings.Contains(stdout, "plugin process: the new version of its file does not serve, the old one goes on") {
 		t.Errorf("status: %s", stdout)
 	}

@@ -30,7 +30,7 @@ func TestUIDRange(t *testing.T) {
 	}
 	const first = 3_000_000_000
 	h := newHost(t)
-	h.configure(map[string]any{"uidRange": []int{first, first + 2}})
+	h.configure(map[string]any{"uidRange": []int{first, first + 3}}) // two agents, the plugin, the masker
 	for _, name := range []string{"a", "b", "c"} {
 		h.addAgent(name, agent{command: "sh", heartbeat: off, args: []string{"-c", `id -u; id -G; echo $USER; echo x > $HOME/x; cat ` + h.path("state/agents/a/home/x")}})
 	}
@@ -56,28 +56,31 @@ func TestUIDRange(t *testing.T) {
 			}
 		}
 	}
+	expect("a", "3000000000\n3000000000\nagent-3000000000\nx\n")
+	if p := h.status().Plugins[0]; p.User != "uid 3000000001, its own" {
+		t.Errorf("the plugin: %+v", p)
+	}
 	out, _, _ := h.cli("explain", "b")
 	if !strings.Contains(out, "a uid of its own out of uidRange, given at its first heartbeat") {
 		t.Errorf("explain: %s", out)
 	}
-	expect("a", "3000000000\n3000000000\nagent-3000000000\nx\n")
-	expect("b", "3000000001\n3000000001\n", "Permission denied")
-	refused("c", "uidRange is used up: 2 uids")
+	expect("b", "3000000002\n3000000002\n", "Permission denied")
+	refused("c", "uidRange is used up: 3 uids")
 	var st syscall.Stat_t
 	must(t, syscall.Stat(h.path("state/agents/b/home/x"), &st))
-	if st.Uid != first+1 || st.Gid != first+1 {
+	if st.Uid != first+2 || st.Gid != first+2 {
 		t.Errorf("b's file belongs to %d:%d", st.Uid, st.Gid)
 	}
 	out, _, _ = h.cli("explain", "b")
-	if !strings.Contains(out, "uid 3000000001, its own out of uidRange") {
+	if !strings.Contains(out, "uid 3000000002, its own out of uidRange") {
 		t.Errorf("explain: %s", out)
 	}
 
 	h.configure(map[string]any{"uidRange": []int{first + 1, first + 9}})
 	h.cli("reload")
 	refused("a", "uid 3000000000, which is outside uidRange [3000000001, 3000000009]", h.path("state/agents/a/home"), "uids.json")
-	expect("b", "3000000001\n")
-	expect("c", "3000000002\n")
+	expect("b", "3000000002\n")
+	expect("c", "3000000003\n")
 
 	must(t, os.WriteFile(h.path("state/uids.json"), nil, 0o600))
 	refused("b", "uids.json: it is damaged")
@@ -103,7 +106,7 @@ func TestCheckUsers(t *testing.T) {
 	}
 	check("warning: $.uidRange: 2 agents share the launcher's uid", "agents run as: ")
 	h.configure(map[string]any{"uidRange": []int{1, 2}})
-	check("config.json:1:", "warning: $.uidRange: 2 agents, but only 1 uids for them")
+	check("config.json:1:", "warning: $.uidRange: 2 agents and 1 plugins, but only 1 uids for them")
 	if os.Geteuid() != 0 {
 		check("may not switch users: 2 agents share it")
 	}

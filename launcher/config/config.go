@@ -79,12 +79,12 @@ func configShape(c *Config) []field {
 		path(field{name: "adaptersDir", doc: "Directory of adapter files, one NAME.json for each agent."}, &c.AdaptersDir),
 		path(field{name: "pluginsDir", doc: "Directory of adapter plugins, executables named after the adapter type."}, &c.PluginsDir),
 		pins(field{name: "plugins", doc: "Plugins that must be one certain file: `{\"NAME\": {\"sha256\": \"64 hex digits\"}}`. Others may be any that pluginsDir has."}, &c.Pins),
-		path(field{name: "stateDir", doc: "Directory of run records, logs and the agents' private directories."}, &c.StateDir),
+		path(field{name: "stateDir", doc: "Directory of run records, logs and the agents' private directories; its path takes 61 bytes at most."}, &c.StateDir),
 		socket(field{name: "socket", doc: "The control socket."}, &c.Socket),
 		{name: "heartbeat", typ: "object", doc: "How often agents are started.", sub: heartbeatShape(c)},
 		{name: "retention", typ: "object", doc: "Which runs are kept that are over: their records and logs. An agent's last run always is.", sub: retentionShape(c)},
 		socket(field{name: "keeperSocket", doc: "The socket of a keeper that a unit starts. Left out: the daemon starts one itself, with its own uid."}, &c.KeeperSocket),
-		uidRange(field{name: "uidRange", doc: "First and last uid of a range for agents without a user: each gets one of its own, for good, and the last is the masker's. Needs the privilege to switch users."}, &c.UIDRange),
+		uidRange(field{name: "uidRange", doc: "First and last uid of a range for plugins, and for agents without a user: each gets one of its own, for good, and the last is the masker's. Needs the privilege to switch users."}, &c.UIDRange),
 	}
 }
 

@@ -57,11 +57,13 @@ type Keeper struct {
 
 // Plugin is an adapter plugin; PID is 0 until its first use.
 type Plugin struct {
-	Type   string `json:"type"`
-	PID    int    `json:"pid"`
-	SHA256 string `json:"sha256,omitempty"` // of what runs
-	Pinned bool   `json:"pinned,omitempty"`
-	Error  string `json:"error,omitempty"` // why it does not run, or why the new version of its file does not
+	Type    string `json:"type"`
+	PID     int    `json:"pid"`
+	User    string `json:"user,omitempty"`    // who it runs as
+	Sandbox string `json:"sandbox,omitempty"` // what the kernel enforces
+	SHA256  string `json:"sha256,omitempty"`  // of what runs
+	Pinned  bool   `json:"pinned,omitempty"`
+	Error   string `json:"error,omitempty"` // why it does not run, or why the new version of its file does not
 }
 
 // Agent is one agent at a glance.

@@ -1,4 +1,5 @@
-// Package uids gives each agent a uid of its own out of a range, for good.
+// Package uids gives each agent, and each plugin, a uid of its own out of a
+// range, for good.
 //
 // The file that remembers them is part of what lies on disk: an agent's HOME
 // belongs to its uid. So a uid is never given to a second agent, not even when
@@ -101,9 +102,11 @@ func (t *Table) inRange(agentID string, uid uint32) (uint32, error) {
 
 // free is the lowest uid that is nobody's.
 func (t *Table) free(given map[string]uint32) (uint32, error) {
-	taken, err := homes(filepath.Join(filepath.Dir(t.file), "agents"))
-	if err != nil {
-		return 0, err
+	taken := map[uint32]bool{}
+	for _, dir := range []string{"agents", "plugins"} {
+		if err := homes(filepath.Join(filepath.Dir(t.file), dir), taken); err != nil {
+			return 0, err
+		}
 	}
 	for _, uid := range given {
 		taken[uid] = true
@@ -117,23 +120,22 @@ func (t *Table) free(given map[string]uint32) (uint32, error) {
 		"widen uidRange in the configuration (an agent that is gone keeps its uid, since its HOME remains)", t.uids.Agents())
 }
 
-// homes are the owners of the agents' directories. With the file lost, they are
-// all that says whose a uid was.
-func homes(dir string) (map[uint32]bool, error) {
-	owners := map[uint32]bool{}
+// homes adds the owners of the directories of agents, or plugins. With the file
+// lost, they are all that says whose a uid was.
+func homes(dir string, owners map[uint32]bool) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("cannot look at the agents' directories: %w", err)
+		return fmt.Errorf("cannot look at the agents' directories: %w", err)
 	}
 	for _, e := range entries {
 		var st unix.Stat_t
 		if err := unix.Lstat(filepath.Join(dir, e.Name(), "home"), &st); err == nil {
 			owners[st.Uid] = true
 		} else if err != unix.ENOENT && err != unix.ENOTDIR {
-			return nil, fmt.Errorf("cannot see whose HOME of %s is: %w", e.Name(), err)
+			return fmt.Errorf("cannot see whose HOME of %s is: %w", e.Name(), err)
 		}
 	}
-	return owners, nil
+	return nil
 }
 
 // account reports whether a user or a group of this host has that number. The

@@ -28,7 +28,7 @@ func FindCommand(command string, env map[string]string) adapter.Check {
 	}
 	switch {
 	case hidden:
-		return adapter.Check{Level: adapter.LevelInfo, Field: "command", Message: "cannot be looked for by the launcher's user"}
+		return adapter.Check{Level: adapter.LevelInfo, Field: "command", Message: "cannot be looked for: the plugin's user may not go there"}
 	case filepath.IsAbs(command):
 		return adapter.Check{Level: adapter.LevelWarn, Field: "command", Message: "there is no such program", Hint: "install it, or correct the path"}
 	}

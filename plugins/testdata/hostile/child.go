@@ -36,7 +36,7 @@ func fork(escape bool) (adapter.Plan, error) {
 	return adapter.Plan{Argv: []string{strconv.Itoa(cmd.Process.Pid)}, Dir: "/"}, nil
 }
 
-// deaf listens and never accepts. A child that left our group holds the socket
+// deaf listens and never accepts. A child that left our session holds the socket
 // open, so that even our end does not break the connection.
 func deaf() {
 	path := filepath.Join(os.Getenv("PLUGIN_UNIX_SOCKET_DIR"), "socket")

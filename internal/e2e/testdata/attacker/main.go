@@ -1,10 +1,11 @@
 // Command attacker is a hostile agent: it tries attacks and says how each
 // went, "done" or why not, one a line. Its arguments are pairs of an attack and
-// its target; or "obey" and a FIFO of them.
+// its target; or "obey" and a FIFO of them. Started as a plugin it is one.
 package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -18,9 +19,15 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/agent-launcher/agent-launcher/plugins/adapter"
 )
 
 func main() {
+	if isPlugin() {
+		adapter.Serve(hostilePlugin{})
+		return
+	}
 	args := append(os.Args[1:], "", "", "")
 	switch args[0] {
 	case "obey":
@@ -105,6 +112,7 @@ func attacks() map[string]func(target string) error {
 		"udp": func(string) error { return call(unix.SYS_SOCKET, unix.AF_INET, unix.SOCK_DGRAM, 0, 0) },
 		// The kernel reads the lower half of the register alone.
 		"unix-high-bits": func(string) error { return call(unix.SYS_SOCKET, unix.AF_UNIX|1<<32, unix.SOCK_STREAM, 0, 0) },
+		"pair-dgram":     pairSend,
 		"socketpair":     func(string) error { _, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0); return err },
 		"user-namespace": func(string) error { // unshare needs a process of one thread, which Go has not
 			cmd := exec.Command("/bin/true")
@@ -128,10 +136,11 @@ func attacks() map[string]func(target string) error {
 		"fds": inherited, "setuid": setuid, "exit": func(code string) error { os.Exit(number(code)); return nil },
 		"hello": hello, "hello-left": helloLeft, "control": askControl, "control-left": askControlLeft,
 		"order": order, "look-at-stage": lookAtStage, "escape": escape, "bomb": bomb, "fill": fill,
-		"tmp":   func(string) error { return os.WriteFile(filepath.Join(os.Getenv("TMPDIR"), "x"), nil, 0o600) },
-		"home":  func(string) error { return os.WriteFile(filepath.Join(os.Getenv("HOME"), "x"), nil, 0o600) },
-		"sleep": func(string) error { time.Sleep(time.Minute); return nil }, // the victim
-		"cwd":   func(string) error { return os.WriteFile("x", nil, 0o600) },
+		"tmp-path": func(string) error { return errors.New(os.Getenv("TMPDIR")) },
+		"tmp":      func(string) error { return os.WriteFile(filepath.Join(os.Getenv("TMPDIR"), "x"), nil, 0o600) },
+		"home":     func(string) error { return os.WriteFile(filepath.Join(os.Getenv("HOME"), "x"), nil, 0o600) },
+		"sleep":    func(string) error { time.Sleep(time.Minute); return nil }, // the victim
+		"cwd":      func(string) error { return os.WriteFile("x", nil, 0o600) },
 	}
 }
 

@@ -41,6 +41,17 @@ func connectAndDie(path string) {
 	}
 }
 
+// pairSend sends to a datagram socket by its path, without a socket of its own
+// but one of a pair.
+func pairSend(path string) error {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { _, _ = unix.Close(pair[0]), unix.Close(pair[1]) }()
+	return unix.Sendto(pair[0], []byte("x"), 0, &unix.SockaddrUnix{Name: path})
+}
+
 // hello poses as a launcher that takes over. Once it is one, the keeper does
 // what it says.
 func hello(path string) error {
