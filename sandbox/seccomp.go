@@ -146,11 +146,16 @@ func sockets(p *Policy) seccomp.SyscallGroup {
 		families = append(families, unix.AF_UNIX)
 	}
 	deny := seccomp.SyscallGroup{Action: errno(unix.EPERM)}
+	if !p.UnixSockets {
+		// A datagram socket of a pair sends to every other by its path: SOCK_DGRAM
+		// is 2, SOCK_RAW 3, of which the kernel makes the same.
+		deny.NamesWithCondtions = append(deny.NamesWithCondtions, when("socketpair", anyBit(1, 2)))
+	}
 	if len(families) == 0 {
 		deny.Names = []string{"socket"}
 		return deny
 	}
-	deny.NamesWithCondtions = []seccomp.NameWithConditions{when("socket", noneOf(0, families...)...)}
+	deny.NamesWithCondtions = append(deny.NamesWithCondtions, when("socket", noneOf(0, families...)...))
 	inet := noneOf(0, unix.AF_NETLINK, unix.AF_UNIX)
 	if netRights(p) != 0 {
 		// Landlock does not see the ports of MPTCP, SCTP or SMC. Programs that

@@ -37,6 +37,7 @@ func TestHostileAgent(t *testing.T) {
 	_, _ = listen(t, "unix", "@"+h.dir)
 	_, _ = listen(t, "unix", h.path("bus")) // as D-Bus is: open to all, it trusts uids
 	must(t, os.Chmod(h.path("bus"), 0o666))
+	listenDgram(t, h.path("dgram"))
 	must(t, os.Mkdir(h.path("elsewhere"), 0o777)) // another agent's workspace
 	keeper := strconv.Itoa(h.keeper())
 	masker, stranger := strconv.Itoa(masker(t, h.keeper())), stopped
@@ -87,6 +88,7 @@ func TestHostileAgent(t *testing.T) {
 			{"dial-packet", h.path("state/keeper.sock"), stopped},
 			{"dial-unix", h.path("bus"), stopped},
 			{"dial-abstract", h.dir, stopped},
+			{"pair-dgram", h.path("dgram"), stopped},
 			{"unix-high-bits", "", stopped},
 			{"user-namespace", "", stopped},
 			{"keyring", "", stopped},
@@ -95,10 +97,11 @@ func TestHostileAgent(t *testing.T) {
 			{"dial-tcp", tcp, allowed}, {"listen-tcp", "127.0.0.1:0", allowed}, {"udp", "", allowed}, {"socketpair", "", allowed},
 			{"write", "/dev/null", allowed}, {"list", "/usr", allowed},
 		}},
-		{sockets, []try{{"dial-abstract", h.dir, stopped}, {"dial-unix", h.path("bus"), allowed}}},
+		{sockets, []try{{"dial-abstract", h.dir, stopped}, {"dial-unix", h.path("bus"), allowed}, {"pair-dgram", h.path("dgram"), allowed}}},
 		{strict, []try{
 			{"dial-tcp", tcp, stopped}, {"listen-tcp", "127.0.0.1:0", stopped}, {"udp", "", stopped},
 			{"cwd", "", stopped}, {"home", "", stopped}, {"tmp", "", allowed},
+			{"pair-dgram", h.path("dgram"), stopped}, {"socketpair", "", allowed},
 			{"read", "/etc/passwd", allowed}, {"list", "/usr", allowed}, {"write", "/dev/null", allowed},
 		}},
 		{strictPort, []try{{"udp", "", stopped}, {"mptcp", "", stopped}, {"dial-tcp", tcp, allowed}}},
