@@ -1,6 +1,7 @@
 package launcher
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/user"
@@ -20,19 +21,22 @@ func dirsOf(state, name, runID string) dirs {
 	return dirs{home: filepath.Join(base, "home"), tmp: filepath.Join(base, "tmp", sandbox.TmpName(runID))}
 }
 
-// makeBase makes the directory in which the keeper makes them. Agents of other
-// users pass through it, whatever the daemon's umask is.
+// makeBase makes the directory in which the keeper makes them.
 func makeBase(state, name string) (string, error) {
 	base := filepath.Join(state, "agents", name)
-	if err := os.MkdirAll(base, 0o711); err != nil {
+	if err := errors.Join(passable(filepath.Dir(base)), passable(base)); err != nil {
 		return "", fmt.Errorf("cannot make the agent's directories: %w", err)
 	}
-	for _, dir := range []string{filepath.Dir(base), base} {
-		if err := os.Chmod(dir, 0o711); err != nil {
-			return "", fmt.Errorf("cannot open the way to the agent's directories: %w", err)
-		}
-	}
 	return base, nil
+}
+
+// passable makes a directory through which agents and plugins of other users
+// pass, whatever the daemon's umask is.
+func passable(dir string) error {
+	if err := os.MkdirAll(dir, 0o711); err != nil {
+		return err
+	}
+	return os.Chmod(dir, 0o711)
 }
 
 // basicEnv is what every agent starts with; the plan's variables come on top.

@@ -3,7 +3,6 @@ package launcher
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/google/uuid"
@@ -21,13 +20,9 @@ type pluginStarter struct {
 	apart  bool   // each has its own uid, where there is a range
 }
 
-// newPluginStarter makes dir. Plugins of other users pass through it.
+// newPluginStarter makes dir.
 func newPluginStarter(cfg *config.Config, keeper *keeperLink, dir string, apart bool) (*pluginStarter, error) {
-	err := os.MkdirAll(dir, 0o711)
-	if err == nil {
-		err = os.Chmod(dir, 0o711) // whatever the umask is
-	}
-	if err != nil {
+	if err := passable(dir); err != nil {
 		return nil, fmt.Errorf("cannot make the plugins' directory: %w", err)
 	}
 	return &pluginStarter{keeper: keeper, cfg: cfg, dir: dir, apart: apart}, nil
@@ -48,11 +43,8 @@ func (s *pluginStarter) start(p plugins.Program) (*plugins.Process, error) {
 		}
 	}
 	base := filepath.Join(s.dir, p.Name)
-	if err := os.MkdirAll(base, 0o711); err != nil {
+	if err := passable(base); err != nil {
 		return nil, fmt.Errorf("cannot make the plugin's directories: %w", err)
-	}
-	if err := os.Chmod(base, 0o711); err != nil {
-		return nil, fmt.Errorf("cannot open the way to the plugin's directories: %w", err)
 	}
 	run, err := uuid.NewV7()
 	if err != nil {
