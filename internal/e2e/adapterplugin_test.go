@@ -169,19 +169,3 @@ func carryOut(t *testing.T, plan *adapterpb.Plan, home string, secrets map[strin
 	}
 	return out.Bytes(), &adapterpb.Exit{Code: int32(status.ExitStatus())}
 }
-
-// leaks are the files below dir that hold text.
-func leaks(t *testing.T, dir, text string) (found []string) {
-	t.Helper()
-	must(t, filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
-		if err != nil || !entry.Type().IsRegular() {
-			return err
-		}
-		data, err := os.ReadFile(path)
-		if strings.Contains(string(data), text) {
-			found = append(found, path)
-		}
-		return err
-	}))
-	return found
-}

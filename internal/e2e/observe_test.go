@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -216,4 +217,54 @@ func TestWakesPerTask(t *testing.T) {
 			t.Errorf("%q: exit %d, %s", bad, code, stderr)
 		}
 	}
+}
+
+// A value that an agent prints reaches no observer, no record and no daemon.
+func TestObserverSeesNoValue(t *testing.T) {
+	h := tellers(t)
+	value := secretValue(1, 1)
+	secret := h.plane.CreateSecret(h.company, "token", value)
+	h.teller("a", `echo "summary: it is $TOKEN"; echo "progress: $TOKEN"; echo "session: $TOKEN"; echo "$TOKEN" >&2; mkfifo gate; read x < gate`,
+		agent{env: map[string]any{"TOKEN": ref(secret, "latest")}})
+	h.start()
+	_, err := control.NewClient(h.socket).Wake(context.Background(), "a", control.Wake{}, false)
+	must(t, err)
+	h.eventually("the progress is seen", func() bool { r := h.agentStatus("a").Run; return r != nil && r.Progress != "" })
+	if os.Geteuid() == 0 {
+		pids := []int{h.cmd.Process.Pid}
+		for _, p := range h.status().Plugins {
+			if p.PID != 0 {
+				pids = append(pids, p.PID)
+			}
+		}
+		for _, pid := range pids {
+			if code, report := memscan(t, h.bin.Memscan, []string{value}, "--pid", strconv.Itoa(pid), "--skip", h.path("host.key")); code != 0 {
+				t.Errorf("pid %d: exit %d\n%s", pid, code, report)
+			}
+		}
+	}
+	must(t, os.WriteFile(h.path("work/gate"), []byte("go\n"), 0))
+	if o := h.ended1("a").Outcome; o.Summary != "it is [redacted:TOKEN]" || o.SessionID != "[redacted:TOKEN]" {
+		t.Errorf("%+v", o)
+	}
+	h.stop()
+	if found := leaks(t, h.path("state"), value); found != nil {
+		t.Errorf("the value is in %v", found)
+	}
+}
+
+// leaks are the files below dir that hold text.
+func leaks(t *testing.T, dir, text string) (found []string) {
+	t.Helper()
+	must(t, filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		if strings.Contains(string(data), text) {
+			found = append(found, path)
+		}
+		return err
+	}))
+	return found
 }
