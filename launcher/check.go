@@ -101,7 +101,7 @@ func hostFiles(cfg *config.Config) []error {
 		secretFile("host token", cfg.ControlPlane.TokenFile),
 		fetch.CheckCA(cfg.ControlPlane.CAFile),
 		ownState(cfg.StateDir),
-		shortState(cfg.StateDir),
+		shortState(cfg),
 		existing(filepath.Dir(cfg.Socket)),
 	} {
 		if err != nil {
@@ -121,11 +121,12 @@ func ownState(dir string) error {
 	return existing(dir)
 }
 
-// shortState leaves the sockets of plugins a path that they can have.
-func shortState(dir string) error {
+// shortState leaves the sockets of plugins a path that they can have. A keeper of
+// our own sees the same /tmp, which does for a longer one, see socketsDir.
+func shortState(cfg *config.Config) error {
 	const limit = plugins.MaxRuntimeDir - len("/plugins")
-	if len(dir) > limit {
-		return fmt.Errorf("the state directory %s has %d bytes, the limit is %d: plugins make their sockets below it, see unix(7)", dir, len(dir), limit)
+	if len(cfg.StateDir) > limit && cfg.KeeperSocket != "" {
+		return fmt.Errorf("the state directory %s has %d bytes, the limit is %d with a keeperSocket: plugins make their sockets below it, see unix(7)", cfg.StateDir, len(cfg.StateDir), limit)
 	}
 	return nil
 }
@@ -202,12 +203,12 @@ func (r *Report) checkPlugins(ctx context.Context, cfg *config.Config, own *keep
 		r.Host = append(r.Host, err)
 		return
 	}
-	host, err := newPluginHost(starter, zap.NewNop())
+	host, remove, err := newPluginHost(starter, zap.NewNop())
 	if err != nil {
 		r.Host = append(r.Host, err)
 		return
 	}
-	defer host.Close()
+	defer func() { host.Close(); remove() }()
 	for _, name := range cfg.Pinned() {
 		if err := host.Verify(name); err != nil {
 			r.Problems = append(r.Problems, cfg.Problem(config.PinPath(name), err.Error(), hint(err)))

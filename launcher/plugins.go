@@ -3,6 +3,7 @@ package launcher
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"github.com/google/uuid"
@@ -29,6 +30,21 @@ func newPluginStarter(cfg *config.Config, keeper *keeperLink, dir string, apart 
 }
 
 func pluginsDir(cfg *config.Config) string { return filepath.Join(cfg.StateDir, "plugins") }
+
+// socketsDir is where plugins make the directories of their sockets: dir, or where
+// its path is too long for that a temporary one, which remove removes.
+func socketsDir(dir string) (sockets string, remove func(), err error) {
+	if len(dir) <= plugins.MaxRuntimeDir {
+		return dir, func() {}, nil
+	}
+	if sockets, err = os.MkdirTemp("", "agent-launcher-"); err == nil {
+		err = passable(sockets)
+	}
+	if err != nil {
+		return "", nil, fmt.Errorf("cannot make a place for the sockets of plugins: %w", err)
+	}
+	return sockets, func() { _ = os.RemoveAll(sockets) }, nil
+}
 
 // start is plugins.Options.Start.
 func (s *pluginStarter) start(p plugins.Program) (*plugins.Process, error) {

@@ -21,6 +21,7 @@ type world struct {
 	ctx     context.Context // ends with it
 	cancel  context.CancelFunc
 	plugins *plugins.Host
+	remove  func() // what of it lies elsewhere than in the state directory
 }
 
 func newWorld(cfg *config.Config, keeper *keeperLink, log *zap.Logger) (*world, error) {
@@ -36,28 +37,40 @@ func newWorld(cfg *config.Config, keeper *keeperLink, log *zap.Logger) (*world, 
 		return nil, err
 	}
 	starter, err := newPluginStarter(cfg, keeper, pluginsDir(cfg), true)
-	if err == nil {
-		var host *plugins.Host
-		if host, err = newPluginHost(starter, log); err == nil {
-			w := &world{cfg: cfg, source: source, plugins: host}
-			w.ctx, w.cancel = context.WithCancel(context.Background())
-			return w, nil
-		}
+	if err != nil {
+		source.Close()
+		return nil, err
 	}
-	source.Close()
-	return nil, err
+	host, remove, err := newPluginHost(starter, log)
+	if err != nil {
+		source.Close()
+		return nil, err
+	}
+	w := &world{cfg: cfg, source: source, plugins: host, remove: remove}
+	w.ctx, w.cancel = context.WithCancel(context.Background())
+	return w, nil
 }
 
-func newPluginHost(s *pluginStarter, log *zap.Logger) (*plugins.Host, error) {
-	return plugins.NewHost(plugins.Options{
-		Dir: s.cfg.PluginsDir, Open: trust.Open, Pins: s.cfg.Pins, Start: s.start, RuntimeDir: s.dir, Log: pluginLog(log),
+// newPluginHost starts nothing yet. Call remove when the host is closed.
+func newPluginHost(s *pluginStarter, log *zap.Logger) (host *plugins.Host, remove func(), err error) {
+	sockets, remove, err := socketsDir(s.dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	host, err = plugins.NewHost(plugins.Options{
+		Dir: s.cfg.PluginsDir, Open: trust.Open, Pins: s.cfg.Pins, Start: s.start, RuntimeDir: sockets, Log: pluginLog(log),
 	})
+	if err != nil {
+		remove()
+	}
+	return host, remove, err
 }
 
 func (w *world) close() {
 	w.cancel()
 	w.source.Close()
 	w.plugins.Close()
+	w.remove()
 }
 
 // pluginLog writes a plugin's lines with their level and the plugin's name.

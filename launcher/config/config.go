@@ -79,7 +79,7 @@ func configShape(c *Config) []field {
 		path(field{name: "adaptersDir", doc: "Directory of adapter files, one NAME.json for each agent."}, &c.AdaptersDir),
 		path(field{name: "pluginsDir", doc: "Directory of adapter plugins, executables named after the adapter type."}, &c.PluginsDir),
 		pins(field{name: "plugins", doc: "Plugins that must be one certain file: `{\"NAME\": {\"sha256\": \"64 hex digits\"}}`. Others may be any that pluginsDir has."}, &c.Pins),
-		path(field{name: "stateDir", doc: "Directory of run records, logs and the agents' private directories; its path takes 61 bytes at most."}, &c.StateDir),
+		path(field{name: "stateDir", doc: "Directory of run records, logs and the agents' private directories; with a keeperSocket its path takes 61 bytes at most."}, &c.StateDir),
 		socket(field{name: "socket", doc: "The control socket."}, &c.Socket),
 		{name: "heartbeat", typ: "object", doc: "How often agents are started.", sub: heartbeatShape(c)},
 		{name: "retention", typ: "object", doc: "Which runs are kept that are over: their records and logs. An agent's last run always is.", sub: retentionShape(c)},

@@ -103,9 +103,3 @@ func choice(f field, to *string, now []string, later ...string) field {
 	}
 	return f
 }
-
-// notBuilt is a key that a later version will know: never accepted and ignored.
-func notBuilt(name, what, hint string) field {
-	return field{name: name, later: true, doc: "Not built yet: " + what + ".", schema: map[string]any{"not": map[string]any{}},
-		set: func(d *document, n *node) { d.faultHint(n, "not built yet: "+what, hint) }}
-}
