@@ -307,6 +307,7 @@ type proxy struct {
 	mu       sync.Mutex
 	requests int
 	attack   attack
+	deaf     bool // set before the first request
 }
 
 // attack answers in place of the control plane; plane is the honest answer.
@@ -327,6 +328,10 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	attack := p.attack
 	p.mu.Unlock()
+	if p.deaf && strings.HasSuffix(r.URL.Path, "/changes") { // a control plane that cannot tell
+		w.WriteHeader(http.StatusNotFound)
+		return
+	}
 	if attack == nil || !strings.HasSuffix(r.URL.Path, "/resolve") {
 		p.plane.ServeHTTP(w, r)
 		return
