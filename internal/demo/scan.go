@@ -79,10 +79,12 @@ func (d *demo) pluginPID(ctx context.Context) (int, error) {
 	if err := json.Unmarshal(text, &status); err != nil {
 		return 0, err
 	}
-	if len(status.Plugins) != 1 || status.Plugins[0].PID == 0 {
-		return 0, fmt.Errorf("cannot scan the plugin: status names %d", len(status.Plugins))
+	for _, p := range status.Plugins {
+		if p.PID != 0 {
+			return p.PID, nil
+		}
 	}
-	return status.Plugins[0].PID, nil
+	return 0, errors.New("cannot scan the plugin: none runs")
 }
 
 // scannerWorks lets the same scan look where every value is: in the demo.
