@@ -10,20 +10,22 @@ import (
 )
 
 // buildAttacker builds it where the other programs are, once.
-func (h *host) buildAttacker(t *testing.T) string {
+func (h *host) buildAttacker(t *testing.T) string { return h.buildTestdata(t, "attacker") }
+
+func (h *host) buildTestdata(t *testing.T, name string) string {
 	t.Helper()
-	attacker := filepath.Join(h.bin.Dir, "attacker")
-	if _, err := os.Stat(attacker); err == nil {
-		return attacker
+	program := filepath.Join(h.bin.Dir, name)
+	if _, err := os.Stat(program); err == nil {
+		return program
 	}
-	build := exec.Command("go", "build", "-o", h.path("attacker"), "./testdata/attacker")
+	build := exec.Command("go", "build", "-o", h.path(name), "./testdata/"+name)
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	must(t, os.Chmod(h.path("attacker"), 0o755))
-	must(t, os.Rename(h.path("attacker"), attacker)) // another test may have been as fast
-	return attacker
+	must(t, os.Chmod(h.path(name), 0o755))
+	must(t, os.Rename(h.path(name), program)) // another test may have been as fast
+	return program
 }
 
 // try is one attack. What is stopped by a policy must work without one, or the

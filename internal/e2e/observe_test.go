@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -18,13 +17,9 @@ import (
 func tellers(t *testing.T) *host {
 	h := newHost(t)
 	must(t, os.Mkdir(h.path("plugins"), 0o755))
-	build := exec.Command("go", "build", "-o", h.path("plugins/teller"), "./testdata/teller")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	for name, program := range map[string]string{"teller": h.buildTestdata(t, "teller"), "process": filepath.Join(h.bin.Plugins, "process")} {
+		must(t, os.Symlink(program, h.path("plugins/"+name)))
 	}
-	must(t, os.Chmod(h.path("plugins/teller"), 0o755))
-	must(t, os.Symlink(filepath.Join(h.bin.Plugins, "process"), h.path("plugins/process")))
 	h.configure(map[string]any{"pluginsDir": h.path("plugins")})
 	return h
 }
@@ -49,6 +44,7 @@ func (h *host) wakeFor(name, task string) *runs.Record {
 // A session goes on per task, over a restart of the daemon, and not over a
 // rotation or another adapter type.
 func TestSessions(t *testing.T) {
+	t.Parallel() // it takes somebody's patience
 	h := tellers(t)
 	secret := h.plane.CreateSecret(h.company, "token", "a long enough value")
 	h.teller("a", `echo "session: ${SESSION}x"; echo "summary: task=$TASK state=$STATE wake=$WAKE"; echo plain; echo "cost: 0.25"`,
@@ -82,6 +78,7 @@ func TestSessions(t *testing.T) {
 
 // Exit 0 is not success when the adapter says so.
 func TestObservedFailure(t *testing.T) {
+	t.Parallel() // it takes somebody's patience
 	h := tellers(t)
 	h.teller("a", `echo "fail: the key is refused"`, agent{})
 	h.start()
@@ -97,6 +94,7 @@ func TestObservedFailure(t *testing.T) {
 // What the agent does is seen while it does it, and nothing is lost when the
 // daemon, or the plugin, is killed meanwhile.
 func TestObserverIsKilled(t *testing.T) {
+	t.Parallel() // it takes somebody's patience
 	for name, kill := range map[string]func(*host){
 		"nobody": func(*host) {},
 		"daemon": func(h *host) { h.kill(); h.start() },
@@ -131,6 +129,7 @@ func TestObserverIsKilled(t *testing.T) {
 
 // An adapter that dies of what it reads costs the run nothing but its outcome.
 func TestObserverDies(t *testing.T) {
+	t.Parallel() // it takes somebody's patience
 	h := tellers(t)
 	h.teller("a", `echo "progress: now"; exit 0`, agent{config: map[string]any{"suicide": true}})
 	h.start()
@@ -141,6 +140,7 @@ func TestObserverDies(t *testing.T) {
 
 // A need widens nothing; the error says what to add.
 func TestNeeds(t *testing.T) {
+	t.Parallel() // it takes somebody's patience
 	h := tellers(t)
 	must(t, os.Mkdir(h.path("elsewhere"), 0o777))
 	other := h.path("elsewhere")
@@ -167,6 +167,7 @@ func TestNeeds(t *testing.T) {
 
 // The shorter of two deadlines holds.
 func TestPlannedDeadline(t *testing.T) {
+	t.Parallel() // it takes somebody's patience
 	h := tellers(t)
 	h.teller("a", "exec sleep 1000", agent{config: map[string]any{"timeoutMS": 300}, timeout: 100})
 	h.start()
@@ -177,6 +178,7 @@ func TestPlannedDeadline(t *testing.T) {
 
 // Wakes for one task are one run, those for others have their own.
 func TestWakesPerTask(t *testing.T) {
+	t.Parallel() // it takes somebody's patience
 	h := tellers(t)
 	h.teller("a", `mkfifo gate 2>&-; read x < gate; echo "$TASK $WAKE" >> tasks`, agent{})
 	h.start()
@@ -221,6 +223,7 @@ func TestWakesPerTask(t *testing.T) {
 
 // A value that an agent prints reaches no observer, no record and no daemon.
 func TestObserverSeesNoValue(t *testing.T) {
+	t.Parallel() // it takes somebody's patience
 	h := tellers(t)
 	value := secretValue(1, 1)
 	secret := h.plane.CreateSecret(h.company, "token", value)

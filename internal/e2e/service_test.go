@@ -217,6 +217,7 @@ func TestNextStart(t *testing.T) {
 
 // An outage is bridged with the last bundle, where the file allows it, and seen.
 func TestStaleGrace(t *testing.T) {
+	t.Parallel() // it takes somebody's patience
 	h := newHost(t)
 	secret := h.plane.CreateSecret(h.company, "token", "first-token")
 	a := agent{command: "sh", args: []string{"-c", "[ ! -e long ] || exec sleep 300"}, env: map[string]any{"TOKEN": ref(secret, "latest")}, heartbeat: off, more: map[string]any{"staleGraceSec": 60}}
@@ -251,6 +252,7 @@ func TestStaleGrace(t *testing.T) {
 // drain: runs end by themselves, services are ended, nothing starts until it is
 // over. A wake says why.
 func TestDrain(t *testing.T) {
+	t.Parallel() // it takes somebody's patience
 	h := newHost(t)
 	h.addAgent("service", agent{command: "sh", args: []string{"-c", "echo x >> starts; exec sleep 300"}, more: service()})
 	h.addAgent("run", agent{command: "sh", args: []string{"-c", "mkfifo gate 2>&-; read x < gate; echo done >> ran"}})
@@ -286,6 +288,7 @@ func TestDrain(t *testing.T) {
 // No more runs than maxRuns go on at a time; who waits says so, and a reload may
 // let all of them go.
 func TestMaxRuns(t *testing.T) {
+	t.Parallel() // it takes somebody's patience
 	h := newHost(t)
 	heartbeat := func(most int) map[string]any {
 		return map[string]any{"heartbeat": map[string]any{"intervalSec": 1, "jitter": 0, "maxRuns": most}}
@@ -321,6 +324,7 @@ func TestMaxRuns(t *testing.T) {
 // A rotation reaches a service at once, and not at its next heartbeat; a control
 // plane that was away is asked when it is back.
 func TestPush(t *testing.T) {
+	t.Parallel() // it takes somebody's patience
 	h := newHost(t)
 	h.configure(map[string]any{"heartbeat": map[string]any{"intervalSec": 3600}})
 	secret := h.plane.CreateSecret(h.company, "token", "first-token")
