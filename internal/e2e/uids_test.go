@@ -6,9 +6,12 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/agent-launcher/agent-launcher/launcher/control"
 )
 
 // configure changes keys of config.json.
@@ -57,7 +60,8 @@ func TestUIDRange(t *testing.T) {
 		}
 	}
 	expect("a", "3000000000\n3000000000\nagent-3000000000\nx\n")
-	if p := h.status().Plugins[0]; p.User != "uid 3000000001, its own" {
+	plugins := h.status().Plugins
+	if p := plugins[slices.IndexFunc(plugins, func(p control.Plugin) bool { return p.PID != 0 })]; p.User != "uid 3000000001, its own" {
 		t.Errorf("the plugin: %+v", p)
 	}
 	out, _, _ := h.cli("explain", "b")
