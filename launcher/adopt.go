@@ -164,7 +164,7 @@ func (a *agent) outlive(adopted []*adoption) {
 		rec := run.run.Record()
 		a.mu.Lock()
 		a.rest(&rec)
-		a.schedule(&rec)
+		a.schedule(&rec, errors.Is(context.Cause(run.ctx), context.Canceled)) // that it is over, and nothing else
 		next := a.successor
 		a.mu.Unlock()
 		if next != nil {

@@ -180,7 +180,7 @@ func (a *agent) beat(ctx context.Context, trigger Trigger) {
 		a.again(p.trigger)
 		return
 	}
-	a.end(&control.Heartbeat{At: start, Trigger: string(p.trigger)}, rec, err)
+	a.end(&control.Heartbeat{At: start, Trigger: string(p.trigger)}, rec, err, context.Cause(ctx) == nil)
 	if err := a.d.store.Prune(a.name, p.world.cfg.Retention.Runs); err != nil {
 		a.d.log.Warn("cannot prune runs", zap.String("agent", a.name), zap.Error(err))
 	}
@@ -290,7 +290,8 @@ func (a *agent) nextTask() (about control.Wake, taken []waiter) {
 	return about, taken
 }
 
-func (a *agent) end(hb *control.Heartbeat, rec *runs.Record, err error) {
+// end is the end of a heartbeat, which came by itself or was ended.
+func (a *agent) end(hb *control.Heartbeat, rec *runs.Record, err error, byItself bool) {
 	if rec != nil {
 		hb.RunID = rec.RunID
 	}
@@ -300,7 +301,7 @@ func (a *agent) end(hb *control.Heartbeat, rec *runs.Record, err error) {
 	a.mu.Lock()
 	a.lastBeat = hb
 	a.rest(rec)
-	a.schedule(rec)
+	a.schedule(rec, byItself)
 	waiters := a.begun
 	a.begun = nil
 	more := len(a.waiters) > 0
@@ -328,9 +329,9 @@ const (
 
 // schedule says when the next heartbeat is. Missed ones are not replayed; a service
 // that ended by itself comes sooner, with pauses that grow. The caller holds mu.
-func (a *agent) schedule(rec *runs.Record) {
+func (a *agent) schedule(rec *runs.Record, byItself bool) {
 	now := time.Now()
-	if a.cfg.Lifecycle != config.LifecycleService || a.successor != nil {
+	if a.cfg.Lifecycle != config.LifecycleService || !byItself {
 		if a.crashes = 0; a.next.Before(now) {
 			a.next = now.Add(a.jittered())
 		}

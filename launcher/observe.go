@@ -114,7 +114,7 @@ func (o *observation) attempt(ctx context.Context) (*adapter.Outcome, error) {
 
 // follow copies the log until the run has ended. A plugin that listens no more
 // says why when it is asked to finish.
-func (o *observation) follow(ctx context.Context, to io.Writer, log io.Reader) error {
+func (o *observation) follow(ctx context.Context, to *plugins.Observer, log io.Reader) error {
 	for ended := false; ; {
 		if _, err := io.Copy(to, log); errors.Is(err, io.ErrClosedPipe) {
 			o.wait(ctx)
@@ -128,6 +128,9 @@ func (o *observation) follow(ctx context.Context, to io.Writer, log io.Reader) e
 		select {
 		case <-o.ended:
 			ended = true // once more: what was written before the end
+		case <-to.Done():
+			o.wait(ctx)
+			return ctx.Err()
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(followPause):

@@ -217,7 +217,7 @@ func (a *agent) tell(hb *control.Heartbeat, waiters []waiter) {
 		r := a.run.Record()
 		rec = r.Shown()
 	}
-	more := len(a.waiters) > 0
+	more := len(a.waiters) > 0 && takesOver(a.cfg) // else they wait for the run's end
 	a.mu.Unlock()
 	if hb.Error != "" {
 		a.d.log.Warn("heartbeat failed: the run goes on", zap.String("agent", a.name), zap.String("trigger", hb.Trigger), zap.String("error", hb.Error))

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/agent-launcher/agent-launcher/launcher/config"
 	"github.com/agent-launcher/agent-launcher/launcher/control"
@@ -113,7 +114,9 @@ func (a *agent) status() control.Agent {
 	}
 	if a.run != nil {
 		rec := a.run.Record()
-		s.Run = rec.Shown()
+		if s.Run = rec.Shown(); time.Since(rec.StartedAt) >= healthy {
+			s.Crashes = 0
+		}
 	}
 	if a.timed() {
 		next := a.next

@@ -87,6 +87,9 @@ func (o *Observer) Write(p []byte) (n int, err error) {
 	return n, nil
 }
 
+// Done is closed when the plugin listens no more: it has said all, or it is gone.
+func (o *Observer) Done() <-chan struct{} { return o.done }
+
 // Finish tells the plugin that the run is over, and what it says then. The
 // error is *Error, or ErrNoObserver.
 func (o *Observer) Finish(exit adapter.Exit) (*adapter.Outcome, error) {

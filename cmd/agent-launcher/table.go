@@ -132,7 +132,7 @@ func wrong(s *control.Status) []string {
 			out = append(out, a.Name+": its file has a problem, the last good one holds: "+a.ConfigError)
 		}
 		if a.Crashes > 1 {
-			out = append(out, fmt.Sprintf("%s: its process ended %d times since it was healthy, last: %s", a.Name, a.Crashes, lastLine(&a)))
+			out = append(out, fmt.Sprintf("%s: it ended, or did not start, %d times since it was healthy, last: %s", a.Name, a.Crashes, lastLine(&a)))
 		}
 		if r := a.Run; r != nil && r.StaleSince != nil {
 			out = append(out, fmt.Sprintf("%s: runs on a bundle that the control plane confirmed last %s ago (staleGraceSec)", a.Name, age(*r.StaleSince)))
