@@ -3,7 +3,6 @@ package plugins
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -85,7 +84,7 @@ func (h *Host) callError(ctx context.Context, inst *instance, name, method strin
 	case ctx.Err() == context.Canceled:
 		e.Message, e.cause = method+" was given up", ctx.Err()
 	case code == codes.Unavailable, !inst.proc.alive(): // the connection broke, and there is no other
-		exit := inst.proc.exit(200 * time.Millisecond)
+		exit := inst.proc.exit(exitPatience)
 		if exit == "" {
 			inst.proc.kill()
 			exit = "it closed the connection"

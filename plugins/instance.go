@@ -23,6 +23,7 @@ const (
 	startTimeout = 10 * time.Second // fork to first answer; usually 40 ms
 	closeGrace   = 2 * time.Second  // for a plugin to end by itself
 	probeTimeout = 2 * time.Second  // for a sign of life
+	exitPatience = 2 * time.Second  // between a broken connection and the keeper's word that the plugin ended
 
 	healthInterval = 30 * time.Second // between two questions whether it lives
 )

@@ -149,7 +149,7 @@ func (o *Observer) listen() {
 // broke sees to it that a plugin whose connection broke, and there is no other,
 // is gone before anybody tries again.
 func (i *instance) broke(err error) {
-	if status.Code(err) == codes.Unavailable && i.proc.exit(200*time.Millisecond) == "" {
+	if status.Code(err) == codes.Unavailable && i.proc.exit(exitPatience) == "" {
 		i.proc.kill()
 		<-i.proc.gone.Done()
 	}

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"time"
 
 	"github.com/hashicorp/go-plugin/runner"
 )
@@ -42,7 +41,7 @@ func (p *process) Kill(context.Context) error {
 // its stdout without a word: most likely it is ending, so let it, and keep its
 // own exit status from being hidden by our kill.
 func (p *process) Diagnose(context.Context) string {
-	_ = p.exit(500 * time.Millisecond)
+	_ = p.exit(exitPatience)
 	return ""
 }
 
