@@ -50,7 +50,7 @@ func (h *host) startRaw(t testing.TB, spec []byte, full bool) *raw {
 	pid, err := syscall.ForkExec(h.stage, []string{"agent-launcher-stage", "stage"}, &syscall.ProcAttr{
 		Dir: "/", Env: []string{"GOMAXPROCS=1", "GOGC=off", "GOTRACEBACK=none"}, Files: files, Sys: &syscall.SysProcAttr{Setsid: true},
 	})
-	for _, i := range []int{0, 3, 4, 5, 6, 7, 8, 9} {
+	for _, i := range []int{0, 3, 4, 5, 6, 7, 8, 9, 10} { // 1 and 2 are ours
 		unix.Close(int(files[i]))
 	}
 	if err != nil {
