@@ -33,8 +33,11 @@ func rest(f *wire.Fingerprints) (bytes int) {
 	for i := range f.Forms {
 		bytes = max(bytes, int(f.Forms[i].Length)-1)
 	}
-	return bytes + 2*(bytes/wire.MinBase64Line+1)
+	return withBreaks(bytes)
 }
+
+// withBreaks is how many bytes so many characters of base64 take in lines.
+func withBreaks(n int) int { return n + 2*(n/wire.MinBase64Line+1) }
 
 func readAll(fd int) (data []byte, err error) {
 	for buf := make([]byte, 32<<10); len(data) <= wire.MaxFingerprints; {

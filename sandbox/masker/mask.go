@@ -1,6 +1,7 @@
 package masker
 
 import (
+	"bytes"
 	"cmp"
 	"slices"
 
@@ -27,6 +28,7 @@ type mask struct {
 	name    uint16      // in it; nobody's: the bytes were swallowed
 	match   span        // the last whole match that was written
 	line    int         // characters of base64 directly before data, up to MinBase64Line
+	work    int         // done for the data, in bytes that were hashed
 }
 
 // candidate is a form that may begin at start.
@@ -48,6 +50,17 @@ type span struct {
 // each character, what a mask widens to, and less than 8.
 const maxHeld = 3*(wire.MaxForm+8) + 8
 
+// What one feed may cost: candidates at a time, and for each chunk bytes hashed,
+// some 50 ms.
+// Output that begins like a value's many lines or pieces, again and again, costs
+// more: it is masked without a look, up to where whatever began in it must have ended.
+const (
+	maxAlike   = 16 // forms of one beginning that are compared
+	maxWaiting = 4096
+	maxWork    = 16 << 20
+	hashCost   = 128 // of one hash beside its bytes
+)
+
 func newMask(f *wire.Fingerprints) *mask { return &mask{prints: newPrints(f), until: -1} }
 
 const nobodys = 1<<16 - 1
@@ -60,6 +73,7 @@ func (m *mask) swallow(n int) { m.until, m.name = n, nobodys }
 // seen. The rest, from released on, is held back: at most maxHeld bytes. end
 // says that no more will come: what a hit holds then is masked.
 func (m *mask) feed(data []byte, end bool, emit func([]byte)) (released int) {
+	m.work = 0
 	m.look(data)
 	m.decide(data, end)
 	limit := len(data)
@@ -76,18 +90,62 @@ func (m *mask) feed(data []byte, end bool, emit func([]byte)) (released int) {
 
 // look notes every hit.
 func (m *mask) look(data []byte) {
+	last := uint32(0)
 	for {
 		m.scan = m.prints.next(data, m.scan)
 		if m.scan+wire.PrefixSize > len(data) {
 			return
 		}
-		for _, p := range m.prints.at(data[m.scan:]) {
+		hits := m.prints.at(data[m.scan:])
+		if len(bytes.TrimSpace(data[m.scan:m.scan+wire.PrefixSize])) == 0 { // parts of indented text: those behind them tell
+			hits = slices.DeleteFunc(slices.Clone(hits), func(p wire.Prefix) bool { return m.prints.Forms[p.Form].Kind&wire.Part != 0 })
+		}
+		if len(hits) > maxAlike {
+			m.maskAlike(m.scan, hits)
+			hits = nil
+		}
+		for _, p := range hits {
 			if !p.Broken || m.brokenLine(data, m.scan) {
-				m.waiting = append(m.waiting, candidate{start: m.scan, form: p.Form})
+				m.waiting, last = append(m.waiting, candidate{start: m.scan, form: p.Form}), p.Form
 			}
 		}
 		m.scan++
+		if len(m.waiting) < maxWaiting {
+			continue
+		}
+		m.decide(data, false)
+		if len(m.waiting) > maxWaiting/2 || m.work > maxWork*(1+len(data)/chunk) {
+			m.giveIn(data, last)
+			return
+		}
 	}
+}
+
+// maskAlike masks what begins like many forms, as if it were the longest of them:
+// to compare it with each would cost too much.
+func (m *mask) maskAlike(start int, hits []wire.Prefix) {
+	s := span{start: start, end: start, name: m.prints.Forms[hits[0].Form].Name}
+	for _, p := range hits {
+		s.end = max(s.end, start+withBreaks(int(m.prints.Forms[p.Form].Length)))
+	}
+	if n := len(m.found); n > 0 && m.found[n-1].name == s.name && !m.found[n-1].whole && m.found[n-1].end >= start {
+		m.found[n-1].end = max(m.found[n-1].end, s.end) // not one for each position
+		return
+	}
+	m.found = append(m.found, s)
+}
+
+// giveIn masks all that is not decided and not looked at, and what may follow it
+// of a form that began there.
+func (m *mask) giveIn(data []byte, hit uint32) {
+	s := span{start: m.scan - 1, end: len(data) + rest(m.prints.Fingerprints), name: m.prints.Forms[hit].Name}
+	for i, c := range m.waiting {
+		if left := m.left(data, c); i == 0 || left < s.start {
+			s.start, s.name = left, m.prints.Forms[c.form].Name
+		}
+	}
+	m.found = append(m.found, s)
+	m.waiting, m.scan = m.waiting[:0], len(data)
 }
 
 // brokenLine reports whether the first line break behind start ends a line of base64.
@@ -119,6 +177,9 @@ func (m *mask) decide(data []byte, end bool) {
 			c.need = len(data) + more
 			undecided = append(undecided, c)
 			continue
+		}
+		if last >= 0 {
+			m.work += last - c.start + hashCost
 		}
 		if last < 0 || !m.prints.equal(data[c.start:last], form) {
 			continue

@@ -295,3 +295,43 @@ func FuzzMask(f *testing.F) {
 		}
 	})
 }
+
+// Output that begins like hundreds of lines of a value, again and again, costs
+// a bounded time and no memory; it is masked, and what follows is as ever.
+func TestManyBeginnings(t *testing.T) {
+	line := func(i int) string { return fmt.Sprintf("SAMEHEAD-%05d-%s", i, letters(30+i)[i:]) }
+	var lines []string
+	for i := range 1000 {
+		lines = append(lines, line(i))
+	}
+	f := printsOf(t, secret{"KEY", strings.Join(lines, "\n")}, secret{"TOKEN", token})
+	after := strings.Repeat("nothing to see here\n", 400)
+	for name, c := range map[string]struct{ output, want string }{
+		"again and again":     {strings.Repeat("SAMEHEAD", 20_000) + after + token + after, ""},
+		"lines of the value":  {strings.Join(lines, "\n") + "\n" + after, ""},
+		"one line, at an end": {after + line(7), after + "[redacted:KEY]"},
+	} {
+		var parts [][]byte
+		for part := range slices.Chunk([]byte(c.output), 64<<10) {
+			parts = append(parts, part)
+		}
+		got := masked(t, f, parts...)
+		if c.want != "" && got != c.want || strings.Contains(got, token) || strings.Contains(got, "SAMEHEAD-0") {
+			t.Errorf("%s: %.200q", name, got)
+		}
+		if c.want == "" && !strings.HasSuffix(got, after[len(after)/2:]) {
+			t.Errorf("%s: what follows is %.200q", name, got)
+		}
+	}
+	indented := "{\n" + strings.Repeat("        \"field\": \"value of the secret\",\n", 300) + "}"
+	f = printsOf(t, secret{"JSON", indented})
+	if blank := strings.Repeat(" ", 12) + "value"; masked(t, printsOf(t, secret{"BLANK", blank}), []byte("x"+blank+"x")) != "x[redacted:BLANK]x" {
+		t.Error("a value that begins with spaces passes")
+	}
+	if text := strings.Repeat(" ", 500) + "text\n"; masked(t, f, []byte(text)) != text {
+		t.Error("spaces are masked")
+	}
+	if got := masked(t, f, []byte(strings.Split(indented, "\n")[7]+"\n")); strings.TrimLeft(got, " ") != "[redacted:JSON]\n" {
+		t.Errorf("a line alone: %q", got)
+	}
+}

@@ -64,7 +64,8 @@ func (m *Maker) add(value []byte) {
 	m.form(0, value, raw)
 	if bytes.IndexByte(value, '\n') >= 0 {
 		for line := range bytes.SplitSeq(value, []byte{'\n'}) {
-			if line = bytes.TrimRight(line, "\r"); len(line) >= minLine {
+			// Without what indents it: many lines of one value begin with the same spaces.
+			if line = bytes.TrimLeft(bytes.TrimRight(line, "\r"), " \t"); len(line) >= minLine {
 				m.form(wire.Part, line, raw)
 			}
 		}
