@@ -82,7 +82,7 @@ func (s *Sealed) note(err error) {
 	if ok := err == nil; ok != st.Reachable || st.Requests == 1 {
 		st.Reachable, st.Since, st.Attempts = ok, time.Now(), 0
 	}
-	st.LastError = ""
+	st.LastError, st.Refused = "", errors.Is(err, errHostRefused)
 	if err != nil {
 		st.Attempts++
 		st.LastError = printable(err.Error())

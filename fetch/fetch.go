@@ -70,6 +70,7 @@ type Source interface {
 type Status struct {
 	Reachable   bool      // the last attempt got a good reply; false before the first
 	Since       time.Time // when Reachable last changed, or the source was made
+	Refused     bool      // by the last attempt: the control plane does not want this host (any more)
 	LastError   string    // why the last attempt failed, printable; empty if it did not
 	Attempts    int       // failed in a row since the control plane became unreachable
 	NextAttempt time.Time // zero: none is planned, because nobody waits or nothing failed

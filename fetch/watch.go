@@ -15,7 +15,7 @@ import (
 // Bounds of questions for changes.
 const (
 	watchTimeout = 40 * time.Second       // the control plane answers after 20 s
-	watchPause   = 200 * time.Millisecond // between two questions at least, whoever answers
+	watchPause   = 500 * time.Millisecond // between two questions at least, whoever answers
 	watchMin     = time.Second            // after a failure, doubling
 	watchMax     = time.Minute
 	maxRevision  = 200 // bytes

@@ -154,8 +154,13 @@ func (a *agent) outlive(adopted []*adoption) {
 	for _, run := range adopted {
 		a.mu.Lock()
 		a.state, a.run, a.cancel, a.idle = control.StateRunning, run.run, run.cancel, make(chan struct{})
-		if a.held {
+		switch service := run.run.Record().Service; {
+		case a.held:
 			a.cancel(errStopped)
+		case service && a.retiring:
+			a.cancel(errRetired)
+		case service && a.d.drained.Load():
+			a.cancel(errDrained)
 		}
 		a.mu.Unlock()
 		relief := a.relieve(run.ctx, run.run.Record(), run.cancel)

@@ -47,6 +47,7 @@ type agent struct {
 	changed   chan struct{} // closed, and another, when the configuration changes
 	successor *successor    // what follows the run in progress, nil if nothing is ready
 	crashes   int           // of a service, since it was healthy
+	place     func()        // among maxRuns, called to leave it; the loop's alone
 }
 
 var (
@@ -74,6 +75,9 @@ func newAgent(d *Daemon, cfg *config.Agent) *agent {
 		// Never later than one interval from now: a clock may once have been ahead.
 		a.next = earlier(records[len(records)-1].StartedAt, time.Now()).Add(a.interval())
 	}
+	if cfg.Lifecycle == config.LifecycleService { // one that runs already is looked at
+		a.next = time.Now()
+	}
 	return a
 }
 
@@ -84,6 +88,7 @@ func (a *agent) loop(ctx context.Context, adopted []*adoption) {
 	for {
 		trigger, ok := a.await(ctx)
 		if !ok {
+			a.leavePlace()
 			id, _ := a.identity()
 			a.d.world.Load().source.Forget(id)
 			return
@@ -159,6 +164,7 @@ func (a *agent) beat(ctx context.Context, trigger Trigger) {
 	defer cancel(nil)
 	p := a.begin(trigger, cancel)
 	if p == nil {
+		a.leavePlace() // of a successor that was not wanted any more
 		return
 	}
 	start := time.Now()
@@ -188,17 +194,30 @@ func (a *agent) beat(ctx context.Context, trigger Trigger) {
 
 // alone runs the heartbeat while no other run of the same agent id goes on.
 func (a *agent) alone(ctx context.Context, p *pass) (*runs.Record, error) {
+	defer a.leavePlace()
 	release, err := a.d.agents.ids.acquire(ctx, p.agent.ID, a.name, a.waiting)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
-	leave, err := a.d.places.take(ctx, func() { a.waiting(control.ForPlace) })
-	if err != nil {
-		return nil, err
+	if a.place == nil {
+		if a.place, err = a.d.places.take(ctx, func() { a.waiting(control.ForPlace) }); err != nil {
+			return nil, err
+		}
 	}
-	defer leave()
 	return p.do(ctx)
+}
+
+// leavePlace frees the agent's place among maxRuns, unless a successor needs it:
+// nobody comes in between. The loop alone calls it.
+func (a *agent) leavePlace() {
+	a.mu.Lock()
+	kept := a.successor != nil
+	a.mu.Unlock()
+	if a.place != nil && !kept {
+		a.place()
+		a.place = nil
+	}
 }
 
 func (a *agent) waiting(forWhom string) {

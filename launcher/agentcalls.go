@@ -52,7 +52,7 @@ func (a *agent) update(cfg *config.Agent, t Trigger) bool {
 func (a *agent) retire() {
 	a.mu.Lock()
 	a.retiring = true
-	if a.cancel != nil && (a.run == nil || a.cfg.Lifecycle == config.LifecycleService) { // which would not end
+	if a.cancel != nil && (a.run == nil || a.run.Record().Service) { // which would not end
 		a.cancel(errRetired)
 	}
 	a.mu.Unlock()
@@ -61,7 +61,7 @@ func (a *agent) retire() {
 
 // wake lets a held agent go and starts a heartbeat. Wakes of one task that wait
 // for it are one; each task has its own.
-func (a *agent) wake(about control.Wake) (<-chan *control.Woken, error) {
+func (a *agent) wake(about control.Wake, wait bool) (<-chan *control.Woken, error) {
 	done := make(chan *control.Woken, 1)
 	a.mu.Lock()
 	if a.ended {
@@ -77,10 +77,34 @@ func (a *agent) wake(about control.Wake) (<-chan *control.Woken, error) {
 		return nil, err
 	}
 	a.held = false
-	a.waiters = append(a.waiters, waiter{about, done})
+	if err := a.join(about, done, wait); err != nil {
+		a.mu.Unlock()
+		return nil, err
+	}
 	a.mu.Unlock()
 	a.trigger(TriggerWake)
 	return done, nil
+}
+
+// maxWakes is how many wakes of an agent may wait, for people and for tasks.
+const maxWakes = 1000
+
+// join adds a wake to those that wait. Of one task, who does not wait for it needs
+// no place of his own. The caller holds mu.
+func (a *agent) join(about control.Wake, done chan *control.Woken, wait bool) error {
+	for i := range a.waiters {
+		if a.waiters[i].Task == about.Task {
+			a.waiters[i].Wake = about // what was said last holds
+			if !wait {
+				return nil
+			}
+		}
+	}
+	if len(a.waiters) >= maxWakes {
+		return fmt.Errorf("agent %s has %d wakes that wait for a heartbeat: what keeps it from one? See agent-launcher explain %s", a.name, len(a.waiters), a.name)
+	}
+	a.waiters = append(a.waiters, waiter{about, done})
+	return nil
 }
 
 // hold stops the agent's run, if there is one, and keeps it from starting. The

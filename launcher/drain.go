@@ -3,8 +3,6 @@ package launcher
 import (
 	"context"
 	"errors"
-
-	"github.com/agent-launcher/agent-launcher/launcher/config"
 )
 
 var errDrained = errors.New("the host is drained: agent-launcher drain --end lets heartbeats start again")
@@ -56,7 +54,7 @@ func (a *agent) drain() <-chan struct{} {
 		close(idle)
 		return idle
 	}
-	if a.cfg.Lifecycle == config.LifecycleService || a.run == nil {
+	if a.run == nil || a.run.Record().Service {
 		a.cancel(errDrained)
 	}
 	return a.idle

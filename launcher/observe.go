@@ -31,7 +31,7 @@ type observation struct {
 // observePatience is what the adapter has for the rest of a log.
 const (
 	observePatience = 10 * time.Second
-	leavingPatience = 2 * time.Second // when the daemon ends
+	leavingPatience = 2 * time.Second // when the run was ended, or the daemon ends
 )
 
 // observe begins to observe a run that has a log. Call finish or abandon.
@@ -59,17 +59,16 @@ func (o *observation) finish(ctx context.Context, exit *sandbox.Exit, reason str
 	if o == nil {
 		return nil
 	}
-	patience := observePatience
-	if errors.Is(context.Cause(ctx), errStopping) {
-		patience = leavingPatience
-	}
 	o.exit = adapter.Exit{Code: exit.Code, Signal: int(exit.Signal), Reason: reason}
 	close(o.ended)
 	defer o.cancel()
+	late := time.NewTimer(observePatience)
+	defer late.Stop()
+	defer context.AfterFunc(ctx, func() { late.Reset(leavingPatience) })() // somebody waits for the end
 	select {
 	case outcome := <-o.result:
 		return outcome
-	case <-time.After(patience):
+	case <-late.C:
 		rec := o.run.Record()
 		o.d.log.Warn("an adapter did not finish to observe a run", zap.String("agent", rec.Agent), zap.String("run", rec.RunID))
 		return nil

@@ -16,7 +16,7 @@ func (d *Daemon) Wake(ctx context.Context, name string, about control.Wake, wait
 		return nil, fmt.Errorf("%w: %s", control.ErrNoAgent, name)
 	}
 	d.log.Info("woken by an operator", zap.String("agent", name), zap.String("task", about.Task))
-	done, err := a.wake(about)
+	done, err := a.wake(about, wait)
 	if err != nil {
 		return nil, err
 	}

@@ -91,15 +91,28 @@ func (p *pass) prepare(ctx context.Context, host sandbox.Host) (*prepared, error
 		p.patience = reliefPatience
 	}
 	fresh, err := p.prepareNow(ctx, host)
-	if p.ready != nil && errors.Is(err, fetch.ErrUnavailable) && ctx.Err() == nil {
-		return p.ready, nil
+	if p.ready == nil || !errors.Is(err, fetch.ErrUnavailable) || ctx.Err() != nil || p.world.source.Status().Refused {
+		return fresh, err
 	}
-	return fresh, err
+	old := p.ready.bundle
+	if time.Since(old.Confirmed) > max(p.agent.StaleGrace, p.agent.Grace+readyFor) {
+		return nil, err
+	}
+	old.Stale = true
+	plan, err := p.plan(ctx, p.ready.plan.spec.Run, host, p.session()) // of the session that the run before has left
+	if err != nil {
+		return nil, err
+	}
+	return &prepared{plan, old}, nil
 }
 
 // reliefPatience is how long the control plane may take once the run before has
-// ended for a relief that has a bundle of a moment ago.
-const reliefPatience = 2 * time.Second
+// ended for a relief that has a bundle of a moment ago, and readyFor how old that
+// may be beside the grace of the run before.
+const (
+	reliefPatience = 2 * time.Second
+	readyFor       = 10 * time.Second
+)
 
 func (p *pass) prepareNow(ctx context.Context, host sandbox.Host) (*prepared, error) {
 	runID, err := uuid.NewV7()
@@ -269,6 +282,7 @@ func (p *pass) record(proc *sandbox.Process, bundle fetch.Resolved, plan *planne
 		Trigger: string(p.trigger), State: runs.Starting, Refs: runs.Refs(bundle.Bundle), BundleID: bundle.Meta.BundleID, NotMaskable: runs.NotMaskable(bundle.Bundle),
 		PID: proc.PID, Sandbox: proc.Level, StartedAt: now, GraceSec: p.agent.Grace.Seconds(),
 		AdapterType: p.agent.AdapterType, Task: p.task, Resumed: plan.session, Carry: plan.carry, ConfigSum: sumOf(p.agent),
+		Service: p.agent.Lifecycle == config.LifecycleService,
 	}
 	if bundle.Stale {
 		rec.StaleSince = &bundle.Confirmed

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -41,6 +42,11 @@ type relief struct {
 func (a *agent) relieve(ctx context.Context, run runs.Record, end func(error)) *relief {
 	ctx, cancel := context.WithCancel(ctx)
 	r := &relief{a: a, run: run, end: end, cancel: cancel, done: make(chan struct{})}
+	a.mu.Lock()
+	if len(a.waiters) > 0 && r.takesOver(a.cfg) { // woken for another task meanwhile
+		defer a.trigger(TriggerWake)
+	}
+	a.mu.Unlock()
 	go func() {
 		defer close(r.done)
 		for {
@@ -64,7 +70,7 @@ func (r *relief) stop() {
 func (r *relief) await(ctx context.Context) (Trigger, bool) {
 	r.a.mu.Lock()
 	pokes, looks := r.a.poke, r.a.cfg.OnRevoke == config.RevokeStop
-	if !takesOver(r.a.cfg) {
+	if !r.takesOver(r.a.cfg) {
 		pokes = nil
 	}
 	var timer <-chan time.Time
@@ -87,15 +93,15 @@ func (r *relief) await(ctx context.Context) (Trigger, bool) {
 	}
 }
 
-// takesOver: heartbeats that are due during a run may end it.
-func takesOver(cfg *config.Agent) bool {
-	return cfg.Lifecycle == config.LifecycleService || cfg.Overlap == config.OverlapReplace
+// takesOver: heartbeats that are due during the run may end it.
+func (r *relief) takesOver(cfg *config.Agent) bool {
+	return r.run.Service || cfg.Lifecycle == config.LifecycleService || cfg.Overlap == config.OverlapReplace
 }
 
 // replaced makes the next run ready and ends the one that goes on for it, if there is a
 // reason. It reports whether its work is done.
 func (r *relief) replaced(ctx context.Context, trigger Trigger) bool {
-	p, waiters := r.a.beginRelief(trigger)
+	p, waiters := r.begin(trigger)
 	if p == nil {
 		return false
 	}
@@ -104,25 +110,42 @@ func (r *relief) replaced(ctx context.Context, trigger Trigger) bool {
 	var refused *protocol.AgentError
 	switch {
 	case ctx.Err() != nil: // the run ended by itself meanwhile: the loop takes over
-		r.a.giveBack(waiters)
+		if r.takesOver(p.agent) {
+			r.a.giveBack(p.trigger, waiters)
+		}
 		return true
+	case err != nil && p.world != r.a.d.world.Load(): // a reload came in between
+		r.a.giveBack(p.trigger, waiters)
+		return false
 	case err != nil:
 		hb.Error = err.Error()
 		if errors.As(err, &refused) && p.agent.OnRevoke == config.RevokeStop {
 			r.end(fmt.Errorf("revoked: %w", err))
 		}
-	case takesOver(p.agent):
+	case r.takesOver(p.agent):
 		if why := r.reason(p.agent, ready); why != "" {
 			p.ready = ready
-			r.a.mu.Lock()
-			r.a.successor = &successor{p, waiters}
-			r.a.mu.Unlock()
-			r.end(&replacedError{why})
-			return true
+			return r.replace(&successor{p, waiters}, why)
 		}
 	}
-	r.a.tell(hb, waiters)
+	r.tell(hb, waiters)
 	return false
+}
+
+// replace ends the run for s, unless it is not wanted any more: the agent was
+// stopped, drained or edited while s was made ready.
+func (r *relief) replace(s *successor, why string) bool {
+	r.a.mu.Lock()
+	wanted := r.a.due(s.pass.trigger) && reflect.DeepEqual(s.pass.agent, r.a.cfg)
+	if wanted {
+		r.a.successor = s
+		r.end(&replacedError{why})
+	}
+	r.a.mu.Unlock()
+	if !wanted {
+		r.a.giveBack(s.pass.trigger, s.waiters)
+	}
+	return wanted
 }
 
 func (r *relief) prepare(ctx context.Context, p *pass) (*prepared, error) {
@@ -135,7 +158,7 @@ func (r *relief) prepare(ctx context.Context, p *pass) (*prepared, error) {
 
 // reason is why the run must give way; empty: it need not.
 func (r *relief) reason(cfg *config.Agent, ready *prepared) string {
-	if cfg.Lifecycle == config.LifecycleRun {
+	if cfg.Lifecycle == config.LifecycleRun && !r.run.Service {
 		return "by the next heartbeat"
 	}
 	if r.run.ConfigSum != sumOf(cfg) {
@@ -180,36 +203,35 @@ type successor struct {
 	waiters []waiter
 }
 
-// beginRelief takes what a heartbeat needs while a run goes on, or returns nil if
-// it is not due.
-func (a *agent) beginRelief(trigger Trigger) (*pass, []waiter) {
+// begin takes what a heartbeat needs while the run goes on, or returns nil if it
+// is not due.
+func (r *relief) begin(trigger Trigger) (*pass, []waiter) {
+	a := r.a
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if len(a.waiters) > 0 && takesOver(a.cfg) {
+	if len(a.waiters) > 0 && r.takesOver(a.cfg) {
 		trigger = TriggerWake
 	}
 	if !a.due(trigger) {
 		return nil, nil
 	}
 	a.next = time.Now().Add(a.jittered())
-	p, waiters := a.newPass(trigger, takesOver(a.cfg))
+	p, waiters := a.newPass(trigger, r.takesOver(a.cfg))
 	p.state = func(string) {} // it is running
 	return p, waiters
 }
 
-// giveBack lets wakes wait for the next heartbeat.
-func (a *agent) giveBack(waiters []waiter) {
-	if len(waiters) == 0 {
-		return
-	}
+// giveBack leaves a heartbeat, and the wakes that wait for it, to the next.
+func (a *agent) giveBack(trigger Trigger, waiters []waiter) {
 	a.mu.Lock()
 	a.waiters = append(waiters, a.waiters...)
 	a.mu.Unlock()
-	a.trigger(TriggerWake)
+	a.trigger(trigger)
 }
 
 // tell is the end of a heartbeat that left the run as it was.
-func (a *agent) tell(hb *control.Heartbeat, waiters []waiter) {
+func (r *relief) tell(hb *control.Heartbeat, waiters []waiter) {
+	a := r.a
 	a.mu.Lock()
 	a.lastBeat = hb
 	var rec *runs.Record
@@ -217,7 +239,7 @@ func (a *agent) tell(hb *control.Heartbeat, waiters []waiter) {
 		r := a.run.Record()
 		rec = r.Shown()
 	}
-	more := len(a.waiters) > 0 && takesOver(a.cfg) // else they wait for the run's end
+	more := len(a.waiters) > 0 && r.takesOver(a.cfg) // else they wait for the run's end
 	a.mu.Unlock()
 	if hb.Error != "" {
 		a.d.log.Warn("heartbeat failed: the run goes on", zap.String("agent", a.name), zap.String("trigger", hb.Trigger), zap.String("error", hb.Error))

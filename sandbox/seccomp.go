@@ -40,6 +40,8 @@ var denied = [...]struct {
 	{"hardware ports", unix.EPERM, false, []string{"iopl", "ioperm"}},
 	{"the kernel's log and accounting", unix.EPERM, false, []string{"syslog", "acct", "quotactl", "quotactl_fd"}},
 	{"the host's name", unix.EPERM, true, []string{"sethostname", "setdomainname"}},
+	{"limits and priorities of others of the same uid, by process", unix.EPERM, false,
+		[]string{"sched_setscheduler", "sched_setattr"}},
 	{"old calls that only exploits use", unix.EPERM, false, []string{"uselib", "nfsservctl", "lookup_dcookie", "vhangup", "modify_ldt", "vm86", "_sysctl"}},
 }
 

@@ -184,9 +184,13 @@ func readWake(rw http.ResponseWriter, r *http.Request) (w Wake, err error) {
 	rc := http.NewResponseController(rw) // a unix socket has deadlines
 	_ = rc.SetReadDeadline(time.Now().Add(5 * time.Second))
 	defer func() { _ = rc.SetReadDeadline(time.Time{}) }()
-	body, err := io.ReadAll(io.LimitReader(r.Body, MaxContext+2*MaxTask+1000))
+	const limit = MaxContext + 2*MaxTask + 1000
+	body, err := io.ReadAll(io.LimitReader(r.Body, limit+1))
 	if err != nil {
 		return w, fmt.Errorf("cannot read what the wake is about: %w", err)
+	}
+	if len(body) > limit {
+		return w, fmt.Errorf("what the wake is about takes more than %d bytes", limit)
 	}
 	if len(body) == 0 {
 		return w, nil
@@ -195,6 +199,9 @@ func readWake(rw http.ResponseWriter, r *http.Request) (w Wake, err error) {
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&w); err != nil {
 		return w, fmt.Errorf("cannot read what the wake is about: %w", err)
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return w, errors.New("cannot read what the wake is about: there is more than one JSON object")
 	}
 	return w, w.check()
 }

@@ -68,6 +68,7 @@ type Record struct {
 	Outcome     *Outcome   `json:"outcome,omitempty"`  // what its adapter makes of its output
 
 	// What the adapter needs to read the output, should another daemon do it.
+	Service     bool     `json:"service,omitempty"` // one long-lived process
 	AdapterType string   `json:"adapterType,omitempty"`
 	ConfigSum   string   `json:"configSum,omitempty"` // of the agent's file: whether a service has to be replaced
 	Resumed     *Session `json:"resumed,omitempty"`

@@ -9,8 +9,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/google/uuid"
 )
 
 // Prune removes the oldest runs of agent beyond keep, files of runs that never
@@ -57,11 +55,11 @@ func (s *Store) remove(agent, name string) (removed bool, err error) {
 // old is a run that is not its agent's last.
 type old struct {
 	agent, name string
-	at          time.Time
-	size        int64 // of its log
+	at          time.Time // of the last change of its record
+	size        int64     // of its log
 }
 
-// Retain removes runs that began before since, and then the oldest until all
+// Retain removes runs that ended before since, and then the oldest until all
 // logs together have at most size bytes; a zero of either means any. Each
 // agent's last run stays, and what is not done.
 func (s *Store) Retain(since time.Time, size int64) error {
@@ -96,7 +94,10 @@ func (s *Store) old() (out []old, total int64, err error) {
 		errs = append(errs, err)
 		for i, name := range names {
 			id := strings.TrimSuffix(name, recordExt)
-			r := old{agent: e.Name(), name: name, at: began(id)}
+			r := old{agent: e.Name(), name: name}
+			if info, err := os.Lstat(filepath.Join(s.dir, e.Name(), name)); err == nil {
+				r.at = info.ModTime()
+			}
 			if info, err := os.Lstat(filepath.Join(s.dir, e.Name(), id+logExt)); err == nil {
 				r.size = info.Size()
 			}
@@ -106,13 +107,4 @@ func (s *Store) old() (out []old, total int64, err error) {
 		}
 	}
 	return out, total, errors.Join(errs...)
-}
-
-// began is when a run's id was made, a UUID of version 7; the zero time if it is none.
-func began(id string) time.Time {
-	u, err := uuid.Parse(id)
-	if err != nil || u.Version() != 7 {
-		return time.Time{}
-	}
-	return time.Unix(u.Time().UnixTime())
 }

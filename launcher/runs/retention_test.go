@@ -61,6 +61,10 @@ func TestRetain(t *testing.T) {
 					t.Fatal(err)
 				}
 				_ = run.Close()
+				ended := now.Add(-time.Duration(r.days) * 24 * time.Hour)
+				if err := os.Chtimes(filepath.Join(dir, r.agent, id+recordExt), ended, ended); err != nil {
+					t.Fatal(err)
+				}
 			}
 			since := time.Time{}
 			if c.days > 0 {
