@@ -48,7 +48,7 @@ type instance struct {
 
 // newInstance starts nothing.
 func newInstance(img *image, opts *Options) *instance {
-	name := img.name
+	name, log := img.name, bounded(opts.Log)
 	i := &instance{proc: newProcess(img, opts.Start), sum: img.sum, idle: make(chan struct{})}
 	i.conns.gone = i.proc.gone
 	i.client = plugin.NewClient(&plugin.ClientConfig{
@@ -64,11 +64,11 @@ func newInstance(img *image, opts *Options) *instance {
 		StartTimeout:        opts.startTimeout,
 		UnixSocketConfig:    &plugin.UnixSocketConfig{TempDir: opts.RuntimeDir},
 		GRPCDialOptions:     i.conns.dialOptions(),
-		Logger:              newLogger(name, opts.Log),
+		Logger:              newLogger(name, log),
 		PluginLogBufferSize: maxLine,
 		Stderr:              &i.stderr,
-		SyncStdout:          &lines{plugin: name, log: opts.Log},
-		SyncStderr:          &lines{plugin: name, log: opts.Log},
+		SyncStdout:          &lines{plugin: name, log: log},
+		SyncStderr:          &lines{plugin: name, log: log},
 	})
 	return i
 }
@@ -95,8 +95,10 @@ func (i *instance) connect(ctx context.Context) error {
 		return err
 	}
 	// One connection is all there will be, so nobody else needs the socket,
-	// and a daemon that is killed leaves no file behind.
-	return os.RemoveAll(i.proc.socketDir)
+	// and a daemon that is killed leaves no file behind. What a neighbour may have
+	// put beside it is not ours to remove.
+	_ = os.RemoveAll(i.proc.socketDir)
+	return nil
 }
 
 // ping asks for a sign of life.

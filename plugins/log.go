@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"sync"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 )
@@ -14,6 +16,29 @@ type Entry struct {
 	Level   string // debug, info, warn, error
 	Message string
 	Fields  map[string]string // may be nil
+}
+
+// maxRate is how many lines of a plugin are logged in a second. The rest is counted.
+const maxRate = 200
+
+// bounded keeps a plugin from filling the log.
+func bounded(log func(Entry)) func(Entry) {
+	var mu sync.Mutex
+	var second time.Time
+	n := 0
+	return func(e Entry) {
+		mu.Lock()
+		defer mu.Unlock()
+		if now := time.Now(); now.Sub(second) >= time.Second {
+			if dropped := n - maxRate; dropped > 0 {
+				log(Entry{Plugin: e.Plugin, Level: "warn", Message: fmt.Sprintf("%d lines of it were dropped: it may log %d a second", dropped, maxRate)})
+			}
+			second, n = now, 0
+		}
+		if n++; n <= maxRate {
+			log(e)
+		}
+	}
 }
 
 // sink passes go-plugin's log lines, and the lines that it read from the

@@ -40,8 +40,6 @@ var denied = [...]struct {
 	{"hardware ports", unix.EPERM, false, []string{"iopl", "ioperm"}},
 	{"the kernel's log and accounting", unix.EPERM, false, []string{"syslog", "acct", "quotactl", "quotactl_fd"}},
 	{"the host's name", unix.EPERM, true, []string{"sethostname", "setdomainname"}},
-	{"limits and priorities of others of the same uid, by process", unix.EPERM, false,
-		[]string{"sched_setscheduler", "sched_setattr"}},
 	{"old calls that only exploits use", unix.EPERM, false, []string{"uselib", "nfsservctl", "lookup_dcookie", "vhangup", "modify_ldt", "vm86", "_sysctl"}},
 }
 
@@ -116,9 +114,15 @@ func groups(p *Policy, info *arch.Info) []seccomp.SyscallGroup {
 		names := slices.DeleteFunc(slices.Clone(d.names), func(n string) bool { _, ok := info.SyscallNames[n]; return !ok })
 		out = append(out, seccomp.SyscallGroup{Names: names, Action: errno(d.errno)})
 	}
+	if p.Profile == ProfileStrict || p.Profile == ProfilePlugin {
+		out = append(out, seccomp.SyscallGroup{Names: sysvIPC(info), Action: errno(unix.ENOSYS)})
+	}
 	// go-seccomp-bpf compares the call's number once and then reuses the
 	// register for arguments: a call with conditions may stand in one place
 	// only, and those places come last.
+	out = append(out, seccomp.SyscallGroup{Action: errno(unix.EPERM), NamesWithCondtions: []seccomp.NameWithConditions{
+		when("prlimit64", noneOf(0, 0)...), // limits of others: between processes of one uid no other rule forbids it
+	}})
 	if p.UserNamespaces {
 		return append(out, sockets(p))
 	}
@@ -131,6 +135,13 @@ func groups(p *Policy, info *arch.Info) []seccomp.SyscallGroup {
 			when("unshare", anyBit(0, newNamespaces|unix.CLONE_NEWTIME)),
 		}},
 		sockets(p))
+}
+
+// sysvIPC is memory, queues and semaphores of the whole host: they outlive their
+// makers, count to no limit, and connect what has nothing else in common.
+func sysvIPC(info *arch.Info) []string {
+	names := []string{"shmget", "shmat", "shmctl", "msgget", "msgsnd", "msgrcv", "msgctl", "semget", "semop", "semtimedop", "semctl"}
+	return slices.DeleteFunc(names, func(n string) bool { _, ok := info.SyscallNames[n]; return !ok })
 }
 
 // sockets denies sockets by naming what is allowed. The kernel reads these

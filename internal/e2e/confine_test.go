@@ -59,6 +59,8 @@ func TestHostileAgent(t *testing.T) {
 			{"ptrace", victim, stopped},
 			{"vm-readv", victim, stopped},
 			{"getfd", victim, stopped},
+			{"prlimit", victim, stopped},
+			{"prlimit", strconv.Itoa(h.cmd.Process.Pid), stopped},
 			{"kill", victim, stopped},
 			{"kill", strconv.Itoa(h.cmd.Process.Pid), stopped},
 			{"kill", keeper, stopped},
@@ -99,6 +101,7 @@ func TestHostileAgent(t *testing.T) {
 		}},
 		{sockets, []try{{"dial-abstract", h.dir, stopped}, {"dial-unix", h.path("bus"), allowed}, {"pair-dgram", h.path("dgram"), allowed}}},
 		{strict, []try{
+			{"shm", "", stopped},
 			{"dial-tcp", tcp, stopped}, {"listen-tcp", "127.0.0.1:0", stopped}, {"udp", "", stopped},
 			{"cwd", "", stopped}, {"home", "", stopped}, {"tmp", "", allowed},
 			{"pair-dgram", h.path("dgram"), stopped}, {"socketpair", "", allowed},

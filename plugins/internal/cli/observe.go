@@ -30,6 +30,10 @@ type Run struct {
 	o       *adapter.Observation
 }
 
+// maxJSON bounds a line that is decoded, in bytes: in memory it takes dozens of
+// times as much, and one process observes all agents of its type.
+const maxJSON = 1 << 20
+
 // Watch reads the whole output. Each JSON object goes to event.
 func Watch(o *adapter.Observation, event func(*Run, []byte)) *Run {
 	r := &Run{o: o}
@@ -41,6 +45,7 @@ func Watch(o *adapter.Observation, event func(*Run, []byte)) *Run {
 	}
 	for line := range o.Lines {
 		switch line = bytes.TrimSpace(line); {
+		case len(line) > maxJSON:
 		case len(line) > 0 && line[0] == '{' && json.Valid(line):
 			event(r, line)
 		case len(line) > 0:

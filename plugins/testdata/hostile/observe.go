@@ -28,7 +28,7 @@ func (obey) Observe(ctx context.Context, o *adapter.Observation) (adapter.Outcom
 	case "panic":
 		panic("observed")
 	case "chatter":
-		for range 100_000 {
+		for range 2_000 {
 			o.Progress("\x1b[31m" + strings.Repeat("x", 10_000))
 		}
 	}

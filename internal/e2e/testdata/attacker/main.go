@@ -98,6 +98,8 @@ func attacks() map[string]func(target string) error {
 		"vm-readv":      vmReadv,
 		"getfd":         getfd,
 		"kill":          func(pid string) error { return unix.Kill(number(pid), 0) },
+		"prlimit":       prlimit,
+		"shm":           shm,
 		"dial-unix":     func(path string) error { return dial("unix", path) },
 		"dial-packet":   func(path string) error { return dial("unixpacket", path) },
 		"dial-tcp":      func(addr string) error { return dial("tcp", addr) },
@@ -174,6 +176,25 @@ func vmReadv(pid string) error {
 	remote := []unix.RemoteIovec{{Base: 0x401000, Len: 8}}
 	local := []unix.Iovec{{Base: &buf[0], Len: 8}}
 	_, err := unix.ProcessVMReadv(number(pid), local, remote, 0)
+	return err
+}
+
+// prlimit sets a limit of another process, to what it is.
+func prlimit(pid string) error {
+	var limit unix.Rlimit
+	if err := unix.Prlimit(number(pid), unix.RLIMIT_NOFILE, nil, &limit); err != nil {
+		return err
+	}
+	return unix.Prlimit(number(pid), unix.RLIMIT_NOFILE, &limit, nil)
+}
+
+// shm makes memory that is the whole host's, and removes it.
+func shm(string) error {
+	id, err := unix.SysvShmGet(unix.IPC_PRIVATE, 4096, unix.IPC_CREAT|0o600)
+	if err != nil {
+		return err
+	}
+	_, err = unix.SysvShmCtl(id, unix.IPC_RMID, nil)
 	return err
 }
 
