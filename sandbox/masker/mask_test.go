@@ -2,6 +2,7 @@ package masker_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -299,27 +300,24 @@ func FuzzMask(f *testing.F) {
 // Output that begins like hundreds of lines of a value, again and again, costs
 // a bounded time and no memory; it is masked, and what follows is as ever.
 func TestManyBeginnings(t *testing.T) {
-	line := func(i int) string { return fmt.Sprintf("SAMEHEAD-%05d-%s", i, letters(30 + i)[i:]) }
+	line := func(i int) string {
+		return fmt.Sprintf("SAMEHEAD-%05d-%.15x", i, sha256.Sum256([]byte{byte(i), byte(i >> 8)}))
+	}
 	var lines []string
 	for i := range 1000 {
 		lines = append(lines, line(i))
 	}
 	f := printsOf(t, secret{"KEY", strings.Join(lines, "\n")}, secret{"TOKEN", token})
 	after := strings.Repeat("nothing to see here\n", 400)
-	for name, c := range map[string]struct{ output, want string }{
-		"again and again":     {strings.Repeat("SAMEHEAD", 20_000) + after + token + after, ""},
-		"lines of the value":  {strings.Join(lines, "\n") + "\n" + after, ""},
-		"one line, at an end": {after + line(7), after + "[redacted:KEY]"},
+	for name, output := range map[string]string{
+		"again and again":    strings.Repeat("SAMEHEAD", 20_000) + after + token + after,
+		"lines of the value": strings.Join(lines, "\n") + "\n" + after,
 	} {
-		var parts [][]byte
-		for part := range slices.Chunk([]byte(c.output), 64<<10) {
-			parts = append(parts, part)
+		got := masked(t, f, slices.Collect(slices.Chunk([]byte(output), 64<<10))...)
+		if strings.Contains(got, token) || strings.Contains(got, "SAMEHEAD-0") {
+			t.Errorf("%s: %.100q ... %q", name, got, got[max(0, len(got)-100):])
 		}
-		got := masked(t, f, parts...)
-		if c.want != "" && got != c.want || strings.Contains(got, token) || strings.Contains(got, "SAMEHEAD-0") {
-			t.Errorf("%s: %.200q", name, got)
-		}
-		if c.want == "" && !strings.HasSuffix(got, after[len(after)/2:]) {
+		if !strings.Contains(got, after[len(after)/2:len(after)-200]) { // what is undecided at the end is masked
 			t.Errorf("%s: what follows is %.200q", name, got)
 		}
 	}
