@@ -8,9 +8,9 @@ BENCH    ?= .
 BIN     := $(CURDIR)/bin
 GO_MIN  := $(shell sed -n 's/^go //p' go.mod)
 # Static programs that do not name this directory. Tests are built alike, so
-# that SQLite and gRPC are compiled once for both.
+# that SQLite and gRPC are compiled once for both. Parallel ones mostly wait.
 LINK    := CGO_ENABLED=0 $(GO) build -trimpath
-TEST    := CGO_ENABLED=0 $(GO) test -trimpath
+TEST    := CGO_ENABLED=0 $(GO) test -trimpath -parallel 4
 # Packages with goroutines of their own.
 RACE    := ./launcher/... ./fetch/... ./plugins/... ./sandbox/... ./controlplane/...
 
