@@ -25,6 +25,7 @@ type soaked struct {
 
 	mu    sync.Mutex
 	acked []time.Time // of version 1, 2, 3 ...
+	off   bool        // disabled, and not to be rotated
 }
 
 // soakScript notes its run, when it began and the version that it has, and never two
@@ -89,12 +90,20 @@ func (h *host) disturb(agents []*soaked, canary string) {
 	switch rand.N(8) {
 	default:
 		a.mu.Lock()
-		h.plane.Rotate(a.secret, fmt.Sprintf("%s-%d", canary, len(a.acked)+1))
-		a.acked = append(a.acked, time.Now())
+		if !a.off {
+			h.plane.Rotate(a.secret, fmt.Sprintf("%s-%d", canary, len(a.acked)+1))
+			a.acked = append(a.acked, time.Now())
+		}
 		a.mu.Unlock()
 	case 4:
-		h.plane.PatchSecret(a.secret, map[string]any{"status": "disabled"})
-		later.Go(func() { time.Sleep(2 * time.Second); h.plane.PatchSecret(a.secret, map[string]any{"status": "active"}) })
+		disable := func(off bool) {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			a.off = off
+			h.plane.PatchSecret(a.secret, map[string]any{"status": map[bool]string{true: "disabled", false: "active"}[off]})
+		}
+		disable(true)
+		later.Go(func() { time.Sleep(2 * time.Second); disable(false) })
 	case 5:
 		path := h.path("adapters.d/" + a.name + ".json")
 		data, err := os.ReadFile(path)
