@@ -3,7 +3,6 @@ package launcher
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"reflect"
 	"strings"
 	"sync"
@@ -55,12 +54,6 @@ var (
 	errSuperseded = errors.New("the configuration changed")
 	errRetired    = errors.New("the adapter file is gone")
 )
-
-// waiter is one wake.
-type waiter struct {
-	control.Wake
-	done chan *control.Woken
-}
 
 // look pokes the loop to read its state again, without a heartbeat.
 const look Trigger = ""
@@ -136,28 +129,6 @@ func (a *agent) endIfOver(ctx context.Context) bool {
 	return true
 }
 
-func (a *agent) untilNext() (time.Duration, bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if !a.timed() {
-		return 0, false
-	}
-	return time.Until(a.next), true
-}
-
-// due decides whether trigger starts a heartbeat: nothing but a wake starts an
-// agent that is held (a wake lets it go first) or whose heartbeat is off. The
-// caller holds mu and begins under it: no stop may come between.
-func (a *agent) due(t Trigger) bool {
-	switch {
-	case t == look || a.retiring || a.held || a.d.drained.Load():
-		return false
-	case t == TriggerWake:
-		return true
-	}
-	return a.cfg.Heartbeat.Enabled
-}
-
 // beat runs one heartbeat and tells everybody who waited for it.
 func (a *agent) beat(ctx context.Context, trigger Trigger) {
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -206,18 +177,6 @@ func (a *agent) alone(ctx context.Context, p *pass) (*runs.Record, error) {
 		}
 	}
 	return p.do(ctx)
-}
-
-// leavePlace frees the agent's place among maxRuns, unless a successor needs it:
-// nobody comes in between. The loop alone calls it.
-func (a *agent) leavePlace() {
-	a.mu.Lock()
-	kept := a.successor != nil
-	a.mu.Unlock()
-	if a.place != nil && !kept {
-		a.place()
-		a.place = nil
-	}
 }
 
 func (a *agent) waiting(forWhom string) {
@@ -294,21 +253,6 @@ func (a *agent) newPass(trigger Trigger, answers bool) (*pass, []waiter) {
 	}, waiters
 }
 
-// nextTask takes the wakes of the oldest task: one heartbeat is about one. What
-// was said last holds. The caller holds mu.
-func (a *agent) nextTask() (about control.Wake, taken []waiter) {
-	var rest []waiter
-	for _, w := range a.waiters {
-		if len(taken) > 0 && w.Task != taken[0].Task {
-			rest = append(rest, w)
-			continue
-		}
-		about, taken = w.Wake, append(taken, w)
-	}
-	a.waiters = rest
-	return about, taken
-}
-
 // end is the end of a heartbeat, which came by itself or was ended.
 func (a *agent) end(hb *control.Heartbeat, rec *runs.Record, err error, byItself bool) {
 	if rec != nil {
@@ -336,35 +280,6 @@ func (a *agent) end(hb *control.Heartbeat, rec *runs.Record, err error, byItself
 	case more: // woken for another task
 		a.trigger(TriggerWake)
 	}
-}
-
-// Pauses before a service that ended is started again, and how long it must have
-// run to count as healthy.
-const (
-	firstPause = time.Second
-	lastPause  = 5 * time.Minute
-	healthy    = time.Minute
-)
-
-// schedule says when the next heartbeat is. Missed ones are not replayed; a service
-// that ended by itself comes sooner, with pauses that grow. The caller holds mu.
-func (a *agent) schedule(rec *runs.Record, byItself bool) {
-	now := time.Now()
-	if a.cfg.Lifecycle != config.LifecycleService || !byItself {
-		if a.crashes = 0; a.next.Before(now) {
-			a.next = now.Add(a.jittered())
-		}
-		return
-	}
-	if rec != nil && rec.EndedAt != nil && rec.EndedAt.Sub(rec.StartedAt) >= healthy {
-		a.crashes = 0
-	}
-	pause := lastPause
-	if a.crashes < 9 { // 2^9 s is more
-		pause = min(firstPause<<a.crashes, lastPause)
-	}
-	a.crashes++
-	a.next = now.Add(pause/2 + rand.N(pause/2))
 }
 
 func shown(rec *runs.Record) *runs.Record {
@@ -413,26 +328,6 @@ func (a *agent) setState(s string) {
 		}
 		a.begun = nil
 	}
-}
-
-func (a *agent) interval() time.Duration {
-	if a.cfg.Heartbeat.Interval > 0 {
-		return a.cfg.Heartbeat.Interval
-	}
-	return a.d.world.Load().cfg.Heartbeat.Interval
-}
-
-// jittered spreads the agents of a host: the interval, give or take.
-func (a *agent) jittered() time.Duration {
-	spread := a.d.world.Load().cfg.Heartbeat.Jitter * (2*rand.Float64() - 1)
-	return time.Duration(float64(a.interval()) * (1 + spread))
-}
-
-func earlier(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
-	}
-	return b
 }
 
 func lastDone(records []runs.Record) *runs.Record {

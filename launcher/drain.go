@@ -65,8 +65,3 @@ func (a *agent) reread() {
 	close(a.changed)
 	a.changed = make(chan struct{})
 }
-
-// timed reports whether the timer may start the agent. The caller holds mu.
-func (a *agent) timed() bool {
-	return a.cfg.Heartbeat.Enabled && !a.held && !a.retiring && !a.d.drained.Load()
-}

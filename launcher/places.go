@@ -75,3 +75,15 @@ func (p *places) next() {
 		p.used++
 	}
 }
+
+// leavePlace frees the agent's place among maxRuns, unless a successor needs it:
+// nobody comes in between. The loop alone calls it.
+func (a *agent) leavePlace() {
+	a.mu.Lock()
+	kept := a.successor != nil
+	a.mu.Unlock()
+	if a.place != nil && !kept {
+		a.place()
+		a.place = nil
+	}
+}

@@ -31,6 +31,15 @@ func whyNot(a *control.Agent, plane *control.ControlPlane) string {
 		return "an operator stopped it: agent-launcher wake " + a.Name + " lets it go"
 	case control.StateRetiring:
 		return "its file is gone, and it ends"
+	case control.StateWaiting:
+		if a.WaitsFor == control.ForPlace {
+			return "it waits for the end of another run: as many go on as heartbeat.maxRuns in config.json allows"
+		}
+		return "it waits for the end of a run of the same agent id, begun as " + a.WaitsFor
+	case control.StateDrained:
+		return errDrained.Error()
+	case control.StateBackoff:
+		return fmt.Sprintf("it is a service that ended, or did not start, %d times, and pauses before it is started again, %s%s", a.Crashes, next(a), last(a))
 	case control.StatePlanning:
 		return "its heartbeat has just begun: its adapter is asked what to run"
 	case control.StateResolving:

@@ -36,7 +36,13 @@ func TestWhyNotRunning(t *testing.T) {
 			"it waits for its next heartbeat, which is not planned; its last run ended: timed out"},
 		{control.Agent{State: control.StateIdle, LastRun: &runs.Record{State: runs.Failed, Reason: "no such program"}}, up,
 			"it waits for its next heartbeat, which is not planned; its last run did not start: no such program"},
-		{control.Agent{State: "waiting"}, up, "it is waiting"},
+		{control.Agent{State: control.StateWaiting, WaitsFor: "b"}, up, "it waits for the end of a run of the same agent id, begun as b"},
+		{control.Agent{State: control.StateWaiting, WaitsFor: control.ForPlace}, up,
+			"it waits for the end of another run: as many go on as heartbeat.maxRuns in config.json allows"},
+		{control.Agent{State: control.StateDrained}, up, "the host is drained: agent-launcher drain --end lets heartbeats start again"},
+		{control.Agent{State: control.StateBackoff, Crashes: 3, NextHeartbeat: &at, LastRun: &runs.Record{ExitCode: &one}}, up,
+			"it is a service that ended, or did not start, 3 times, and pauses before it is started again, at 2026-01-02T03:04:05Z; its last run ended with exit code 1"},
+		{control.Agent{State: "another"}, up, "it is another"},
 	} {
 		if got := whyNotRunning(&c.agent, &c.plane); got != c.want {
 			t.Errorf("%s:\n got %q\nwant %q", c.agent.State, got, c.want)

@@ -4,7 +4,6 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"fmt"
-	"math"
 	"path/filepath"
 	"time"
 
@@ -103,16 +102,9 @@ func heartbeatShape(c *Config) []field {
 		c.Heartbeat.Interval = seconds(interval)
 	}
 	most := 0.0
-	limit := number(field{name: "maxRuns", doc: "How many runs may go on at a time; the others wait, first come, first served. Services count. 0: no limit."}, &most,
-		bounds{high: 100_000})
-	takeMost := limit.set
-	limit.set = func(d *document, n *node) {
-		takeMost(d, n)
-		if c.Heartbeat.MaxRuns = int(most); most != float64(c.Heartbeat.MaxRuns) {
-			d.fault(n, "must be a whole number, got %s", n.describe())
-		}
-	}
-	return []field{every, limit,
+	return []field{every,
+		whole(field{name: "maxRuns", doc: "How many runs may go on at a time; the others wait, first come, first served. Services count. 0: no limit."}, &most,
+			bounds{high: 100_000}, func() { c.Heartbeat.MaxRuns = int(most) }),
 		number(field{name: "jitter", doc: "Share of the interval by which each heartbeat may be early or late."}, &c.Heartbeat.Jitter, bounds{high: 0.5})}
 }
 
@@ -120,17 +112,6 @@ func retentionShape(c *Config) []field {
 	r := &c.Retention
 	r.Runs, r.Age, r.Bytes = 50, 30*24*time.Hour, 2048<<20
 	runs, days, megabytes := 50.0, 30.0, 2048.0
-	whole := func(f field, to *float64, b bounds, take func()) field {
-		f = number(f, to, b)
-		set := f.set
-		f.set = func(d *document, n *node) {
-			if set(d, n); *to != math.Trunc(*to) {
-				d.fault(n, "must be a whole number, got %s", n.describe())
-			}
-			take()
-		}
-		return f
-	}
 	return []field{
 		whole(field{name: "runs", doc: "How many of each agent."}, &runs, bounds{low: 1, high: 10_000}, func() { r.Runs = int(runs) }),
 		whole(field{name: "days", doc: "For how long. 0: for any time."}, &days, bounds{high: 36_500}, func() { r.Age = time.Duration(days) * 24 * time.Hour }),

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"math"
 	"regexp"
 	"slices"
 	"strconv"
@@ -83,6 +84,19 @@ func number(f field, to *float64, b bounds) field {
 			return
 		}
 		d.fault(n, "must be %s, got %s", b, n.raw)
+	}
+	return f
+}
+
+// whole is a number without a fraction; take is told when it is read.
+func whole(f field, to *float64, b bounds, take func()) field {
+	f = number(f, to, b)
+	set := f.set
+	f.set = func(d *document, n *node) {
+		if set(d, n); *to != math.Trunc(*to) {
+			d.fault(n, "must be a whole number, got %s", n.raw)
+		}
+		take()
 	}
 	return f
 }

@@ -60,7 +60,7 @@ func beReaper(argv []string, reaps bool) int {
 // room is for how many processes a bomb may have: enough to outrun a walk. More
 // would show nothing else and starve the tests beside this one, because each
 // has a session, and so a share of the machine, of its own (sched(7), autogroup).
-const room = 100
+const room = 300
 
 // limit leaves room. As root it takes a uid that nobody else has: the limit
 // counts all threads of a user and does not hold for root.
