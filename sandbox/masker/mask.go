@@ -97,8 +97,11 @@ func (m *mask) look(data []byte) {
 			return
 		}
 		hits := m.prints.at(data[m.scan:])
-		if len(bytes.TrimSpace(data[m.scan:m.scan+wire.PrefixSize])) == 0 { // parts of indented text: those behind them tell
-			hits = slices.DeleteFunc(slices.Clone(hits), func(p wire.Prefix) bool { return m.prints.Forms[p.Form].Kind&wire.Part != 0 })
+		if ahead := data[m.scan:min(m.scan+wire.PieceSize, len(data))]; blank(ahead) {
+			if len(ahead) < wire.PieceSize && len(hits) > 0 {
+				return // what follows tells
+			}
+			hits = m.prints.whole(hits)
 		}
 		if len(hits) > maxAlike {
 			m.maskAlike(m.scan, hits)
@@ -147,6 +150,9 @@ func (m *mask) giveIn(data []byte, hit uint32) {
 	m.found = append(m.found, s)
 	m.waiting, m.scan = m.waiting[:0], len(data)
 }
+
+// blank: what indents text. As much of it as a piece has is none that matters.
+func blank(b []byte) bool { return len(bytes.TrimLeft(b, " \t")) == 0 }
 
 // brokenLine reports whether the first line break behind start ends a line of base64.
 func (m *mask) brokenLine(data []byte, start int) bool {

@@ -82,6 +82,16 @@ func (p *prints) at(window []byte) []wire.Prefix {
 	return all[i:n]
 }
 
+// whole are those of forms that are no parts.
+func (p *prints) whole(hits []wire.Prefix) (out []wire.Prefix) {
+	for _, h := range hits {
+		if p.Forms[h.Form].Kind&wire.Part == 0 {
+			out = append(out, h)
+		}
+	}
+	return out
+}
+
 // equal reports whether output is the form. Line breaks of base64 were found to
 // be in their place.
 func (p *prints) equal(output []byte, form *wire.Form) bool {
