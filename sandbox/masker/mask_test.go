@@ -328,6 +328,14 @@ func TestManyBeginnings(t *testing.T) {
 	}
 }
 
+// A line of 16 bytes counts with what indents it.
+func TestShortIndentedLine(t *testing.T) {
+	f := printsOf(t, secret{"V", "first line of the value\n          pin: 4711\nlast"})
+	if got := masked(t, f, []byte("it is\n          pin: 4711\n.")); got != "it is\n[redacted:V]\n." {
+		t.Errorf("%q", got)
+	}
+}
+
 // Text that is indented like a value takes no time, and passes; the value does
 // not, however it is cut and escaped.
 func TestIndented(t *testing.T) {

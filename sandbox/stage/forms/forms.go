@@ -64,8 +64,13 @@ func (m *Maker) add(value []byte) {
 	m.form(0, value, raw)
 	if bytes.IndexByte(value, '\n') >= 0 {
 		for line := range bytes.SplitSeq(value, []byte{'\n'}) {
-			// Without what indents it: many lines of one value begin with the same spaces.
-			if line = bytes.TrimLeft(bytes.TrimRight(line, "\r"), " \t"); len(line) >= minLine {
+			line = bytes.TrimRight(line, "\r")
+			// Without what indents it, if that is enough: many lines of one value begin with
+			// the same spaces.
+			if bare := bytes.TrimLeft(line, " \t"); len(bare) >= minLine {
+				line = bare
+			}
+			if len(line) >= minLine {
 				m.form(wire.Part, line, raw)
 			}
 		}
